@@ -1,0 +1,98 @@
+"""``xr.open_dataset(path, engine="brainxr")``: the stack through xarray's own door.
+
+The only user of xarray's indexing internals, as every xarray backend is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray, BackendEntrypoint
+from xarray.core import indexing
+
+from brainxr.daskarray import StackDaskArray, plan_chunks
+from brainxr.grid import DIMS
+from brainxr.lazyarray import StackArray, vectorised_index
+from brainxr.slices import PathLike, is_slice_name
+from brainxr.spacing import SpacingLike
+from brainxr.stack import NAME, Missing, Plane, Stack, find_stack
+
+
+class StackBackendArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
+    """A stack as xarray's lazy indexing wants it."""
+
+    def __init__(self, stack: StackArray) -> None:
+        self.stack = stack
+        self.shape = stack.shape
+        self.dtype = stack.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        if isinstance(key, indexing.VectorizedIndexer):
+            return self.stack.read_vectorised(*vectorised_index(key.tuple, self.shape))
+        return self.stack[key.tuple]
+
+    def __dask_tokenize__(self) -> Any:
+        return type(self).__name__, self.stack.__dask_tokenize__()
+
+
+class BrainxrBackend(BackendEntrypoint):
+    """xarray's entry point for folders of image slices."""
+
+    description = "Open a stack of TIFF slices as one lazy volume in micrometres"
+    open_dataset_parameters = (
+        "filename_or_obj", "drop_variables", "spacing", "origin", "plane", "missing",
+    )  # fmt: skip
+
+    def open_dataset(  # type: ignore[override]
+        self, filename_or_obj: PathLike | Sequence[PathLike], *,
+        drop_variables: str | Iterable[str] | None = None,
+        spacing: SpacingLike | None = None, origin: SpacingLike | None = None,
+        plane: Plane | None = None, missing: Missing = "keep",
+    ) -> xr.Dataset:  # fmt: skip
+        stack = find_stack(
+            filename_or_obj, spacing=spacing, origin=origin, plane=plane, missing=missing
+        )
+        return lazy(stack).to_dataset().drop_vars(drop_variables or [], errors="ignore")
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether it is a folder with TIFF slices in it."""
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            return False
+        try:
+            return any(is_slice_name(name) for name in os.listdir(filename_or_obj))
+        except OSError:
+            return False
+
+
+def lazy(stack: Stack) -> xr.DataArray:
+    """The volume as a DataArray that reads on demand, without dask."""
+    data = indexing.LazilyIndexedArray(StackBackendArray(stack.array))
+    chunks = dict(zip(DIMS, (c[0] for c in plan_chunks(stack.array)), strict=True))
+    variable = xr.Variable(DIMS, data, stack.attrs, encoding={"preferred_chunks": chunks})
+    return xr.DataArray(variable, stack.coordinates, name=NAME)
+
+
+def stack_of(data: xr.DataArray) -> StackArray | None:
+    """The selection from a stack that a DataArray provably is, or None.
+
+    Proof is that nothing but selections lie between the stack and the data: the
+    data still are a `StackDaskArray`, or xarray's lazy wrappers of a stack.
+    """
+    wrapped: Any = data.variable._data
+    if isinstance(wrapped, StackDaskArray):
+        return wrapped.stack
+    while isinstance(wrapped, indexing.CopyOnWriteArray | indexing.MemoryCachedArray):
+        wrapped = wrapped.array
+    if not isinstance(wrapped, indexing.LazilyIndexedArray):
+        return None
+    if not isinstance(wrapped.array, StackBackendArray):
+        return None
+    return wrapped.array.stack.select(tuple(map(_plain, wrapped.key.tuple)))
+
+
+def _plain(part: Any) -> Any:
+    return int(part) if isinstance(part, np.integer) else part

@@ -1,0 +1,185 @@
+"""A dask array that remembers that it is a selection from a stack.
+
+dask pushes an index into the reader only for one step of indexing, never for
+negative steps, lists or transposes, and not at all where its fusion is switched
+off, as napari does. ``StackDaskArray`` composes indices itself, before there is a
+graph: whatever chain of selections led to it, each task reads just its part.
+
+That the type survives is also a proof: a DataArray whose data are a
+``StackDaskArray`` is a pure selection of its source, whose values nothing changed.
+Any arithmetic gives an ordinary dask array.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+from dask.utils import IndexCallable, parse_bytes
+
+from brainxr.lazyarray import StackArray, vectorised_index
+from brainxr.lookalike import Lookalike
+
+# Bytes that a task reads at most, unless dask's configuration says less. Bigger
+# chunks leave the cache, smaller ones drown in dask's 0.2 ms a task.
+CHUNK_BYTES = 64 << 20
+
+ChunksLike = Any
+
+
+class StackDaskArray(da.Array, metaclass=Lookalike):
+    """A lazy selection from a stack, as a dask array.
+
+    Parameters
+    ----------
+    stack : StackArray
+    chunks : "auto", int, -1 or mapping of int to int, str
+        By axis of the *stored* stack (slices, rows, columns) where it is a
+        mapping, so that a rule outlives transposes and dropped axes.
+    """
+
+    # no slots of its own: an array that is assigned to becomes a plain one in place
+    __slots__ = ()
+
+    stack: StackArray
+    rule: ChunksLike
+
+    def __new__(cls, stack: StackArray, chunks: ChunksLike = "auto") -> Self:
+        plain = da.from_array(
+            stack,  # type: ignore[arg-type]
+            chunks=plan_chunks(stack, chunks),
+            meta=np.empty((0,) * stack.ndim, stack.dtype),
+            asarray=False,
+        )
+        self = super().__new__(cls, plain.dask, plain.name, plain.chunks, meta=plain._meta)
+        self.stack = stack
+        self.rule = chunks
+        return self
+
+    def __getitem__(self, index: Any) -> da.Array:
+        if not _is_outer(index):
+            return super().__getitem__(index)
+        return type(self)(self.stack.select(index), self.rule)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.__class__ = da.Array  # no selection of the stack any more
+
+    @property
+    def vindex(self) -> Any:
+        """Vectorised indexing, which reads the points and not the chunks around them."""
+        return IndexCallable(self._read_vectorised)
+
+    def _read_vectorised(self, key: Any) -> da.Array:
+        arrays = vectorised_index(key, self.shape)
+        points = _Points(self.stack, arrays)
+        return da.from_array(points, chunks=-1, meta=np.empty((0,) * points.ndim, self.dtype))
+
+    def transpose(self, *axes: Any) -> da.Array:
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = tuple(axes[0] or ())
+        order = tuple(int(axis) % self.ndim for axis in axes)
+        return type(self)(self.stack.transpose(*order), self.rule)
+
+    @property
+    def T(self) -> da.Array:
+        return self.transpose()
+
+    def rechunk(
+        self, chunks: Any = "auto", threshold: Any = None, block_size_limit: Any = None,
+        balance: bool = False, method: Any = None,
+    ) -> da.Array:  # fmt: skip
+        """The same selection read in other pieces; nothing is read twice for it."""
+        if chunks == "auto" and block_size_limit is None and not balance:
+            return type(self)(self.stack, "auto")
+        plain = super().rechunk(chunks, threshold, block_size_limit, balance, method)
+        sizes = {axis: max(c) for axis, c in zip(self.stack.order, plain.chunks, strict=True)}
+        same = type(self)(self.stack, sizes)
+        return same if same.chunks == plain.chunks else plain
+
+    def copy(self) -> Self:
+        return type(self)(self.stack, self.rule)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.stack, self.rule)
+
+
+class _Points:
+    """Voxels chosen by vectorised indexing, read when they are asked for."""
+
+    def __init__(self, stack: StackArray, index: tuple[npt.NDArray[np.intp], ...]) -> None:
+        self.stack = stack
+        self.index = index
+        self.shape = np.broadcast_shapes(*(array.shape for array in index))
+        self.ndim = len(self.shape)
+        self.dtype = stack.dtype
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        # dask asks for the one chunk that there is
+        return self.stack.read_vectorised(*self.index)[key]
+
+    def __dask_tokenize__(self) -> Any:
+        return type(self).__name__, self.stack, self.index
+
+
+def plan_chunks(stack: StackArray, rule: ChunksLike = "auto") -> tuple[tuple[int, ...], ...]:
+    """Chunks of a selection.
+
+    By ``"auto"``, whole planes across the stored stack, as many as a task can
+    read in `CHUNK_BYTES`, counted in bytes *read*: a sagittal plane is small, yet
+    reads everything, and is cut into as many tasks as the volume; a coronal one
+    reads a row a slice and is one task.
+    """
+    if rule == "auto":
+        rule = _auto_sizes(stack)
+    elif not isinstance(rule, dict):
+        rule = dict.fromkeys(stack.order, rule)
+    wanted = tuple(rule.get(axis, -1) for axis in stack.order)
+    sizes = [_clip(w, n) for w, n in zip(wanted, stack.shape, strict=True)]
+    chunks = da.core.normalize_chunks(tuple(sizes), stack.shape, dtype=stack.dtype)
+    return tuple(tuple(axis) for axis in chunks)
+
+
+def _clip(size: Any, length: int) -> Any:
+    if isinstance(size, str):
+        return size
+    if isinstance(size, int):
+        return length if size < 0 else min(size, length)
+    return size if sum(size) == length else min(max(size), length)
+
+
+def _auto_sizes(stack: StackArray) -> dict[int, int]:
+    budget = min(CHUNK_BYTES, parse_bytes(dask.config.get("array.chunk-size")))
+    slices, rows = (len(c) if not isinstance(c, int) else 1 for c in stack.choices[:2])
+    a_slice = max(1, stack.bytes_to_read // max(1, slices))
+    if a_slice <= budget:
+        return {0: max(1, budget // a_slice)}
+    return {0: 1, 1: max(1, budget // max(1, a_slice // max(1, rows)))}
+
+
+def _is_outer(index: Any) -> bool:
+    """Whether an index is ints, slices and at most one list: where numpy, dask and
+    the stack mean the same by it."""
+    parts = index if isinstance(index, tuple) else (index,)
+    lists = 0
+    for part in parts:
+        if isinstance(part, int | np.integer | slice) or part is Ellipsis:
+            continue
+        if not isinstance(part, list | np.ndarray) or np.ndim(part) > 1:
+            return False
+        lists += np.ndim(part)
+    return lists <= 1
+
+
+def refuse_query_planning() -> None:
+    """Refuse dask's experimental array expressions, under which selections fail."""
+    if dask.config.get("array.query-planning", False):
+        raise RuntimeError(
+            "dask's experimental 'array.query-planning' is switched on, under which indexing with "
+            "lists and xarray's reductions fail. Switch it off before dask.array is imported: "
+            "dask.config.set({'array.query-planning': False}), or unset the environment variable "
+            "DASK_ARRAY__QUERY_PLANNING; or open with chunks=None, without dask."
+        )

@@ -1,0 +1,80 @@
+"""The few errors and warnings that brainxr raises.
+
+Every error is also a built-in one, so that code which catches ``ValueError`` or
+``OSError`` goes on working, and every message says what is wrong, where, what
+was found against what was expected, and what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+
+class StackError(ValueError):
+    """The files do not make one stack of slices."""
+
+
+class EmptyStackError(StackError, FileNotFoundError):
+    """There is no slice where one was looked for."""
+
+    # FileNotFoundError would print its arguments as "[Errno ...]".
+    __str__ = Exception.__str__
+
+
+class InconsistentStackError(StackError):
+    """A slice differs from the first one in shape, type or layout."""
+
+
+class SliceReadError(StackError, OSError):
+    """A slice can't be read: it vanished, is truncated or is no TIFF."""
+
+    __str__ = Exception.__str__
+
+
+class GeometryError(ValueError):
+    """Coordinates don't tell where the voxels are, or not what was asked."""
+
+
+class LengthError(GeometryError):
+    """A value was expected to be a length (or another quantity), and is not."""
+
+
+class DisplayError(RuntimeError):
+    """There is no display on which a window could be opened."""
+
+
+class MissingExtraError(ImportError):
+    """An optional part of brainxr was asked for, and is not installed."""
+
+
+class SliceGapWarning(UserWarning):
+    """The numbers of the slices have gaps."""
+
+
+class SpacingWarning(UserWarning):
+    """The spacing is a guess, or two sources of it disagree."""
+
+
+def shortlist(items: Sequence[object], most: int = 5) -> str:
+    """Join items for a message: show the first few, count the rest.
+
+    >>> shortlist(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    shown = ", ".join(map(str, items[:most]))
+    rest = len(items) - most
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the caller outside brainxr."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level - 1)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "brainxr"

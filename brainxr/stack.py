@@ -1,0 +1,207 @@
+"""From a path to a lazy, labelled volume, in steps that one can see.
+
+    path ── find_slices ──▶ files ── read_header ──▶ header
+    header, names, argument ── find_spacing ──▶ spacing ──▶ VoxelGrid ──▶ coordinates
+    files + header ──▶ StackArray (lazy) + coordinates ──▶ Stack ──▶ DataArray | Dataset
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from brainxr.citations import citation_for
+from brainxr.daskarray import StackDaskArray, refuse_query_planning
+from brainxr.errors import GeometryError, SliceGapWarning, StackError, shortlist, warn
+from brainxr.grid import DIMS, VoxelGrid
+from brainxr.lazyarray import StackArray, StackSource
+from brainxr.slices import PathLike, SliceFiles, find_slices
+from brainxr.spacing import Spacing, SpacingLike, find_spacing, per_axis
+from brainxr.tiff import FileFacts, Header, read_header
+
+Plane: TypeAlias = Literal["axial", "coronal", "sagittal"]
+Missing: TypeAlias = Literal["keep", "fill", "raise"]
+
+NAME = "intensity"
+
+# Axes of a stack: along which the slices lie, down the rows, across the columns.
+PLANES: Mapping[str, tuple[str, str, str]] = {
+    "axial": ("z", "y", "x"),
+    "coronal": ("y", "z", "x"),
+    "sagittal": ("x", "z", "y"),
+}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack of slices as found on disk, ready to become a volume.
+
+    Attributes
+    ----------
+    array : StackArray, axes (z, y, x)
+    coordinates : xarray.Coordinates
+        Of the voxel centres in µm, and ``file`` along the stacked axis.
+    attrs : dict of str
+    spacing : Spacing
+    header : Header
+    """
+
+    array: StackArray
+    coordinates: xr.Coordinates
+    attrs: dict[str, str]
+    spacing: Spacing
+    header: Header
+
+    def dask(self, chunks: Any = "auto") -> xr.DataArray:
+        """The volume as a dask-backed DataArray."""
+        refuse_query_planning()
+        data = StackDaskArray(self.array, _stored_chunks(chunks, self.array.order))
+        return xr.DataArray(data, self.coordinates, DIMS, NAME, self.attrs)
+
+
+def find_stack(
+    path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
+    origin: SpacingLike | None = None, plane: Plane | None = None, missing: Missing = "keep",
+) -> Stack:  # fmt: skip
+    """Find a stack and where its voxels are; the parameters are those of `brainxr.open`.
+
+    Costs one listing and the header of one file.
+    """
+    files = find_slices(path)
+    header = _stack_header(files)
+    plane = _plane(plane, files)
+    axes = PLANES[plane]
+    names = (files.names[0], files.folder)
+    found = find_spacing(spacing, header.facts, names, axes)
+    source = StackSource(files, replace(header, facts=FileFacts()))
+    grid = VoxelGrid(
+        {dim: source.shape[axes.index(dim)] for dim in DIMS},
+        {dim: found.micrometers[dim] for dim in DIMS},
+        {dim: per_axis(origin, "origin").get(dim, 0.0) for dim in DIMS},
+    )
+    order = tuple(axes.index(dim) for dim in DIMS)
+    kept = _handle_gaps(files, missing, source)
+    coordinates = grid.coordinates().assign(file=(axes[0], _file_names(source)))
+    return Stack(
+        array=_select_along(StackArray.whole(source, order), DIMS.index(axes[0]), kept),
+        coordinates=coordinates.to_dataset().isel({axes[0]: kept}).coords,
+        attrs=_attributes(path, files, plane, found, missing),
+        spacing=found,
+        header=header,
+    )
+
+
+def _stack_header(files: SliceFiles) -> Header:
+    """Header of the first file; several files of several pages are no stack."""
+    header = read_header(files.path(0))
+    if len(files) > 1 and header.pages > 1:
+        raise StackError(
+            f"Each of the {len(files)} files in {files.folder!r} has {header.pages} pages, and a "
+            "slice is one. Open one multi-page file by its own path, for example "
+            f"brainxr.open({files.path(0)!r})."
+        )
+    return header
+
+
+def _plane(argument: str | None, files: SliceFiles) -> Plane:
+    if argument is not None and argument not in PLANES:
+        raise GeometryError(f"plane={argument!r} is none of {', '.join(map(repr, PLANES))}.")
+    for name in (os.path.basename(files.folder), files.names[0]):
+        named = [plane for plane in PLANES if plane in name.lower()]
+        if argument is None and len(named) == 1:
+            argument = named[0]
+    return argument or "axial"  # type: ignore[return-value]
+
+
+def _handle_gaps(
+    files: SliceFiles, missing: Missing, source: StackSource
+) -> slice | npt.NDArray[np.int64]:
+    """Which positions of the grid to keep."""
+    if missing not in ("keep", "fill", "raise"):
+        raise StackError(f"missing={missing!r} is none of 'keep', 'fill', 'raise'.")
+    absent = files.missing
+    if not absent or missing == "fill":
+        return slice(None)
+    found = (
+        f"{len(absent)} of {len(absent) + len(files)} slices are missing in {files.folder!r}: "
+        f"number{'s' if len(absent) > 1 else ''} {_ranges(absent, files.step)}."
+    )
+    if missing == "raise":
+        raise StackError(f"{found} Restore them, or open with missing='fill' or 'keep'.")
+    warn(
+        f"{found} The others keep their true positions, so the coordinate has a gap; "
+        "missing='fill' puts empty slices there instead, missing='raise' refuses such a stack.",
+        SliceGapWarning,
+    )
+    return source.present
+
+
+def _ranges(numbers: list[int], step: int) -> str:
+    """Numbers in words, runs joined: ``"17, 20-25"``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + step:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return shortlist([str(a) if a == b else f"{a}-{b}" for a, b in runs], most=20)
+
+
+def _select_along(
+    array: StackArray, axis: int, kept: slice | npt.NDArray[np.int64]
+) -> StackArray:
+    return array.select((slice(None),) * axis + (kept,))
+
+
+def _file_names(source: StackSource) -> npt.NDArray[np.str_]:
+    """File of each position on the grid; empty where a slice is missing."""
+    files, pages = source.files, source.header.pages
+    if pages > 1:
+        return np.array([f"{files.names[0]}#{page}" for page in range(pages)])
+    names = np.array(files.names)
+    if len(names) == source.shape[0]:
+        return names
+    on_grid = np.zeros(source.shape[0], names.dtype)
+    on_grid[source.present] = names
+    return on_grid
+
+
+def _attributes(
+    path: PathLike | Sequence[PathLike], files: SliceFiles, plane: Plane, spacing: Spacing,
+    missing: Missing,
+) -> dict[str, str]:  # fmt: skip
+    opened = os.path.isfile(path) if isinstance(path, str | os.PathLike) else False
+    attrs = {
+        "source": files.path(0) if opened else files.folder,
+        "plane": plane,
+        "spacing_source": str(spacing),
+    }
+    if files.missing:
+        attrs["missing_slices"] = _ranges(files.missing, files.step)
+        attrs["missing"] = missing
+    return attrs | citation_for(files.names[0], files.folder)
+
+
+def _stored_chunks(chunks: Any, order: tuple[int, ...]) -> Any:
+    """Chunks by dimension as chunks by axis of the stored stack."""
+    if isinstance(chunks, Mapping):
+        unknown = [dim for dim in chunks if dim not in DIMS]
+        if unknown:
+            raise ValueError(f"chunks has {unknown[0]!r}; the dimensions are z, y and x.")
+        if not chunks:
+            return "auto"
+        return {order[DIMS.index(dim)]: _chunk(size) for dim, size in chunks.items()}
+    if isinstance(chunks, tuple):
+        return _stored_chunks(dict(itertools.zip_longest(DIMS, chunks)), order)
+    return chunks
+
+
+def _chunk(size: Any) -> Any:
+    return -1 if size is None else size

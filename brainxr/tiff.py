@@ -1,0 +1,507 @@
+"""One TIFF slice: its header, and the pixels of a window. The only user of tifffile.
+
+A stack's slices are nearly always written by one program in one layout, so the
+first slice is parsed with care, and every other one is compared with it when it
+is read: the same bytes where the layout is described mean the same layout, for a
+twentieth of the cost of parsing. A slice that differs is parsed on its own; what
+can't be read as a part of the stack is an error that names the file.
+
+Uncompressed rows are read where they lie (``preadv`` into the result). Everything
+else is decoded by tifffile, only those strips or tiles that the window touches.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from brainxr.errors import InconsistentStackError, SliceReadError, StackError, shortlist
+
+Rows = range | npt.NDArray[np.intp]
+
+# Whole rows are read in bands of about this size where only some columns are
+# wanted: they stay in the processor's cache (measured: 64 rows of 1760 uint16).
+BAND_BYTES = 1 << 18
+
+_ASCII = 2
+_STACKABLE_AXES = set("ZIQ")
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Where the uncompressed rows of each page lie in the file.
+
+    Attributes
+    ----------
+    offsets : numpy.ndarray of int64, shape (pages, strips)
+    rows : int
+        Rows of one strip; all rows of a page where the strips touch.
+    stored : numpy.dtype
+        As in the file, byte order included.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    rows: int
+    stored: np.dtype[Any]
+
+    def pieces(self, page: int, start: int, stop: int, row_bytes: int) -> Iterator[Piece]:
+        """Stretches of the file that hold the rows from `start` to before `stop`."""
+        while start < stop:
+            strip, skipped = divmod(start, self.rows)
+            count = min(stop - start, self.rows - skipped)
+            yield Piece(int(self.offsets[page, strip]) + skipped * row_bytes, count)
+            start += count
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows that follow one another in the file."""
+
+    offset: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file says about itself and its spacing, as written there."""
+
+    ome: str | None = None
+    imagej: Mapping[str, Any] = field(default_factory=dict)
+    resolution: tuple[float, float] | None = None  # pixels per unit, along x and y
+    resolution_unit: str | None = None
+    compression: str = "NONE"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a slice's file without its pixels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    dtype : numpy.dtype
+        In the machine's byte order.
+    pages : int
+        Slices in the file.
+    size, needed : int
+        Bytes of the file, and bytes that it must have at least.
+    strips : Strips or None
+        None where pixels have to be decoded.
+    ifds : tuple of int
+        Where each page is described; empty where one page speaks for all.
+    fingerprint : tuple of (int, bytes)
+        The bytes that describe the layout, and where they are.
+    facts : FileFacts
+    """
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    pages: int
+    size: int
+    needed: int
+    strips: Strips | None
+    ifds: tuple[int, ...]
+    fingerprint: tuple[tuple[int, bytes], ...]
+    facts: FileFacts = FileFacts()
+
+
+def read_header(path: str) -> Header:
+    """Read the header of a file of slices; no pixel is read.
+
+    Raises
+    ------
+    SliceReadError
+        When the file can't be read, is no TIFF, or is shorter than its header says.
+    StackError
+        When its pages are no grey-value slices.
+    """
+    size = _size(path)
+    if size == 0:
+        raise SliceReadError(f"{path!r} is empty (0 bytes), so it is no TIFF slice. Restore it.")
+    try:
+        with tifffile.TiffFile(path) as tif:
+            header = _parse(tif, path, size)
+    except StackError:
+        raise
+    except PermissionError as error:
+        raise SliceReadError(_unreadable(path, error)) from error
+    except Exception as error:  # whatever a damaged file makes of a parser
+        raise SliceReadError(
+            f"{path!r} can't be read as TIFF ({error}). It is damaged, truncated or of another "
+            f"format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."
+        ) from error
+    if size < header.needed:
+        raise SliceReadError(_truncated(path, size, header.needed))
+    return header
+
+
+def read_window(
+    path: str, header: Header, page: int, rows: Rows, columns: Rows,
+    out: npt.NDArray[Any], opened_at: int | None = None,
+) -> None:  # fmt: skip
+    """Read some rows and columns of one slice.
+
+    Parameters
+    ----------
+    path : str
+    header : Header
+        That of the first slice, which this one has to agree with.
+    page : int
+    rows, columns : range or numpy.ndarray
+        Increasing, without repeats.
+    out : numpy.ndarray, shape (rows, columns)
+        Receives the pixels; C-contiguous, of the header's dtype.
+    opened_at : int, optional
+        Nanoseconds since the epoch; a file that was modified later is refused.
+
+    Raises
+    ------
+    SliceReadError, InconsistentStackError
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise SliceReadError(_unreadable(path, error)) from error
+    try:
+        header = _agreeing(path, descriptor, header, opened_at)
+        if header.strips is None:
+            _decode_window(path, header, page, rows, columns, out)
+        else:
+            _read_rows(path, descriptor, header, page, rows, columns, out)
+    finally:
+        os.close(descriptor)
+
+
+def differences(header: Header, first: Header) -> str | None:
+    """How a slice differs from the first one, in words; None where it fits."""
+    if header.shape != first.shape:
+        return f"has shape {header.shape}, expected {first.shape}"
+    if header.dtype != first.dtype:
+        return f"has dtype {header.dtype}, expected {first.dtype}"
+    if header.pages != first.pages:
+        return f"has {header.pages} pages, expected {first.pages}"
+    return None
+
+
+def write_slice(path: str, image: npt.NDArray[Any], spacing: float | None = None) -> None:
+    """Write an uncompressed slice, one strip, with its in-plane spacing in µm."""
+    per_cm = None if spacing is None else (10_000 / spacing, 10_000 / spacing)
+    unit = None if spacing is None else "CENTIMETER"
+    tifffile.imwrite(path, image, resolution=per_cm, resolutionunit=unit, metadata=None)
+
+
+# --- agreement with the first slice -----------------------------------------------
+
+
+def _agreeing(path: str, descriptor: int, first: Header, opened_at: int | None) -> Header:
+    """The header that is right for this file, or an error that says why there is none."""
+    status = os.fstat(descriptor)
+    if opened_at is not None and opened_at < status.st_mtime_ns <= time.time_ns():
+        raise SliceReadError(
+            f"{path!r} was changed after the stack was opened, so its place in it is no longer "
+            "certain. Open the stack again."
+        )
+    if status.st_size >= first.needed and all(
+        _bytes_at(descriptor, offset, len(found)) == found for offset, found in first.fingerprint
+    ):
+        return first
+    header = read_header(path)
+    difference = differences(header, first)
+    if difference is not None:
+        raise InconsistentStackError(
+            f"{path!r} {difference} as in the first slice. Move it elsewhere, or open the two "
+            "sets separately; brainxr.check(...) lists every slice that differs."
+        )
+    return header
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise SliceReadError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: str, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{path!r} is not there (any more). Restore it, or open the stack again."
+    if isinstance(error, PermissionError):
+        return f"{path!r} may not be read: permission denied. Ask its owner for read access."
+    return f"{path!r} can't be read: {error.strerror or error}."
+
+
+def _truncated(path: str, found: int, expected: int) -> str:
+    return (
+        f"{path!r} is truncated: {found} bytes found, at least {expected} expected. Restore it "
+        "from its source."
+    )
+
+
+# --- rows where they lie ----------------------------------------------------------
+
+
+def _read_rows(
+    path: str, descriptor: int, header: Header, page: int, rows: Rows, columns: Rows,
+    out: npt.NDArray[Any],
+) -> None:  # fmt: skip
+    assert header.strips is not None
+    stored = header.strips.stored
+    width = header.shape[1]
+    row_bytes = width * stored.itemsize
+    whole = len(columns) == width
+    band_rows = header.shape[0] if whole else max(1, BAND_BYTES // row_bytes)
+    band = None if whole else np.empty((min(band_rows, len(rows)), width), stored)
+    chosen = slice(columns.start, columns.stop, columns.step) if isinstance(columns, range) else columns  # fmt: skip  # noqa: E501
+    at = 0
+    for start, stop in _runs(rows, band_rows):
+        for piece in header.strips.pieces(page, start, stop, row_bytes):
+            target = out[at : at + piece.rows]
+            if band is None:
+                _fill(path, descriptor, target.view(stored), piece.offset)
+            else:
+                _fill(path, descriptor, band[: piece.rows], piece.offset)
+                target[...] = band[: piece.rows, chosen]
+            at += piece.rows
+    if band is None and not stored.isnative:
+        out.byteswap(inplace=True)
+
+
+def _runs(rows: Rows, most: int) -> Iterator[tuple[int, int]]:
+    """Consecutive rows as (start, stop), none longer than `most`."""
+    if isinstance(rows, range) and rows.step == 1:
+        bounds = [(rows.start, rows.stop)]
+    else:
+        array = np.asarray(rows)
+        cuts = np.flatnonzero(np.diff(array) != 1) + 1
+        bounds = [(int(run[0]), int(run[-1]) + 1) for run in np.split(array, cuts) if run.size]
+    for start, stop in bounds:
+        for begin in range(start, stop, most):
+            yield begin, min(begin + most, stop)
+
+
+def _fill(path: str, descriptor: int, buffer: npt.NDArray[Any], offset: int) -> None:
+    """Read bytes of the file until the buffer is full."""
+    view = memoryview(buffer).cast("B")
+    while view:
+        count = _read_into(descriptor, view, offset)
+        if count == 0:
+            raise SliceReadError(_truncated(path, offset, offset + len(view)))
+        view, offset = view[count:], offset + count
+
+
+def _bytes_at(descriptor: int, offset: int, count: int) -> bytes:
+    buffer = bytearray(count)
+    return bytes(buffer[: _read_into(descriptor, memoryview(buffer), offset)])
+
+
+if hasattr(os, "preadv"):
+
+    def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
+        return os.preadv(descriptor, [view], offset)
+
+else:  # Windows
+
+    def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
+        with io.FileIO(descriptor, closefd=False) as file:
+            file.seek(offset)
+            return file.readinto(view) or 0
+
+
+# --- strips and tiles that need decoding ------------------------------------------
+
+
+def _decode_window(
+    path: str, header: Header, page: int, rows: Rows, columns: Rows, out: npt.NDArray[Any]
+) -> None:
+    try:
+        # a TiffFile is not thread-safe, so every read has its own
+        with tifffile.TiffFile(path) as tif:
+            tiff_page = tif.pages.first if page == 0 else _page_at(tif, header.ifds[page], page)
+            for index, row, column in _segments(tiff_page, rows, columns):
+                _decode_segment(tif, tiff_page, index, (row, column), (rows, columns), out)
+    except Exception as error:
+        raise SliceReadError(
+            f"{path!r}, page {page}, can't be decoded ({error}). Restore it from its source."
+        ) from error
+
+
+def _page_at(tif: tifffile.TiffFile, offset: int, index: int) -> Any:
+    tif.filehandle.seek(offset)
+    return tifffile.TiffPage(tif, index=index)
+
+
+def _segments(page: Any, rows: Rows, columns: Rows) -> Iterator[tuple[int, int, int]]:
+    """Strips or tiles that the window touches: index, first row, first column."""
+    height, width = page.chunks[:2]
+    across = page.chunked[1]
+    for down in np.unique(np.asarray(rows) // height).tolist():
+        for along in np.unique(np.asarray(columns) // width).tolist():
+            yield down * across + along, down * height, along * width
+
+
+def _decode_segment(
+    tif: Any, page: Any, index: int, corner: tuple[int, int], window: tuple[Rows, Rows],
+    out: npt.NDArray[Any],
+) -> None:  # fmt: skip
+    count = page.databytecounts[index]
+    tif.filehandle.seek(page.dataoffsets[index])
+    data = tif.filehandle.read(count) if count else None
+    if data is not None and len(data) < count:
+        raise ValueError(f"strip {index} has {len(data)} of {count} bytes")
+    segment, _, shape = page.decode(
+        data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
+    )
+    inside = [
+        (np.asarray(wanted) >= first) & (np.asarray(wanted) < first + length)
+        for wanted, first, length in zip(window, corner, shape[1:3], strict=True)
+    ]
+    target = np.ix_(*inside)
+    if segment is None:  # a sparse file leaves out what is empty
+        out[target] = page.nodata
+        return
+    picked = [np.asarray(wanted)[m] - first for wanted, m, first in zip(window, inside, corner, strict=True)]  # fmt: skip  # noqa: E501
+    out[target] = segment.reshape(shape[1:3])[np.ix_(*picked)]
+
+
+# --- parsing ----------------------------------------------------------------------
+
+
+def _parse(tif: tifffile.TiffFile, path: str, size: int) -> Header:
+    page: Any = tif.pages.first
+    _refuse_colour(page, path)
+    pages = _count_pages(tif, path)
+    if page.dtype is None:
+        raise StackError(
+            f"{path!r} has {page.bitspersample} bits a sample of format {page.sampleformat!s}, "
+            "which has no numpy dtype. Convert it to 8, 16 or 32 bits."
+        )
+    strips = _strips(tif, pages)
+    return Header(
+        shape=(page.imagelength, page.imagewidth),
+        dtype=np.dtype(page.dtype).newbyteorder("="),
+        pages=pages,
+        size=size,
+        needed=_needed(page, strips),
+        strips=strips,
+        ifds=tuple(p.offset for p in tif.pages) if pages > 1 and strips is None else (),
+        fingerprint=_fingerprint(tif, page),
+        facts=_facts(tif, page),
+    )
+
+
+def _refuse_colour(page: Any, path: str) -> None:
+    if page.samplesperpixel > 1:
+        raise StackError(
+            f"{path!r} has {page.samplesperpixel} samples a pixel ({page.photometric.name}), and a "
+            "slice has one grey value. Convert the stack to grey values, or split its channels "
+            "into stacks of their own."
+        )
+
+
+def _count_pages(tif: tifffile.TiffFile, path: str) -> int:
+    """Number of slices in the file; pages that are no stack are refused."""
+    series = tif.series[0]
+    sizes = {a: n for a, n in zip(series.axes, series.shape, strict=True) if a not in "YX" and n > 1}
+    others = [f"{a} of {n}" for a, n in sizes.items() if a not in _STACKABLE_AXES]
+    if others or len(sizes) > 1 or len(tif.series) > 1:
+        found = shortlist([f"{s.axes} {s.shape}" for s in tif.series])
+        raise StackError(
+            f"{path!r} holds more than one stack of slices ({found}): expected one axis of slices "
+            "(Z) and no channels or times. Save the channel you want as a file of its own."
+        )
+    return int(next(iter(sizes.values()), 1))
+
+
+def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
+    """Where uncompressed rows lie, or None where something has to be decoded."""
+    page: Any = tif.pages.first
+    stored = np.dtype(f"{tif.byteorder}{np.dtype(page.dtype).str[1:]}")
+    if (
+        page.compression != 1
+        or page.is_tiled
+        or page.fillorder != 1
+        or page.bitspersample != stored.itemsize * 8
+        or any(count == 0 for count in page.databytecounts)
+    ):
+        return None
+    height, row_bytes = page.imagelength, page.imagewidth * stored.itemsize
+    start = tif.series[0].dataoffset
+    if pages > 1 and start is not None:  # one block after another, perhaps described once
+        offsets = start + np.arange(pages, dtype=np.int64)[:, None] * height * row_bytes
+        return Strips(offsets, height, stored)
+    table = [tif.pages[i].dataoffsets for i in range(pages)]
+    if len({len(row) for row in table}) > 1:
+        return None
+    offsets = np.array(table, np.int64)
+    rows = min(page.rowsperstrip, height)
+    if (np.diff(offsets, axis=1) == rows * row_bytes).all():
+        return Strips(offsets[:, :1].copy(), height, stored)
+    return Strips(offsets, rows, stored)
+
+
+def _needed(page: Any, strips: Strips | None) -> int:
+    """Bytes that the file must have for its pixels to be there."""
+    ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    if strips is not None:
+        row_bytes = page.imagewidth * strips.stored.itemsize
+        last = page.imagelength - (strips.offsets.shape[1] - 1) * strips.rows
+        ends.append(int(strips.offsets[:, -1].max()) + last * row_bytes)
+    return int(max(ends, default=0))
+
+
+def _fingerprint(tif: tifffile.TiffFile, page: Any) -> tuple[tuple[int, bytes], ...]:
+    """The bytes on which the layout of the first page depends.
+
+    The file's first bytes, the directory, and every value outside of it but
+    texts, which may differ from slice to slice (a date, a name).
+    """
+    # entries and two counters: 12-byte entries in TIFF, 20-byte in BigTIFF
+    entry, counters = (20, 16) if tif.is_bigtiff else (12, 6)
+    spans = [(0, 16), (page.offset, page.offset + counters + entry * len(page.tags))]
+    for tag in page.tags:
+        if tag.dtype != _ASCII and not spans[1][0] <= tag.valueoffset < spans[1][1]:
+            spans.append((tag.valueoffset, tag.valueoffset + tag.valuebytecount))
+    return tuple((start, _read_at(tif, start, stop)) for start, stop in _merged(spans))
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _read_at(tif: tifffile.TiffFile, start: int, stop: int) -> bytes:
+    tif.filehandle.seek(start)
+    return bytes(tif.filehandle.read(stop - start))
+
+
+def _facts(tif: tifffile.TiffFile, page: Any) -> FileFacts:
+    tags = page.tags
+    resolution = tuple(_ratio(tags.valueof(code)) for code in (282, 283))
+    unit = tags.valueof(296)
+    return FileFacts(
+        ome=tif.ome_metadata if tif.is_ome else None,
+        imagej=dict(tif.imagej_metadata or {}),
+        resolution=resolution if all(resolution) else None,  # type: ignore[arg-type]
+        resolution_unit=None if unit is None else tifffile.RESUNIT(unit).name,
+        compression=page.compression.name,
+    )
+
+
+def _ratio(value: tuple[int, int] | None) -> float | None:
+    if value is None or value[1] == 0 or value[0] == 0:
+        return None
+    return value[0] / value[1]
