@@ -12,7 +12,6 @@ else is decoded by tifffile, only those strips or tiles that the window touches.
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -24,49 +23,10 @@ import numpy.typing as npt
 import tifffile
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError, shortlist
-
-Rows = range | npt.NDArray[np.intp]
-
-# Whole rows are read in bands of about this size where only some columns are
-# wanted: they stay in the processor's cache (measured: 64 rows of 1760 uint16).
-BAND_BYTES = 1 << 18
+from brainxr.rows import Rows, Strips, read_bytes, read_rows, truncated
 
 _ASCII = 2
 _STACKABLE_AXES = set("ZIQ")
-
-
-@dataclass(frozen=True)
-class Strips:
-    """Where the uncompressed rows of each page lie in the file.
-
-    Attributes
-    ----------
-    offsets : numpy.ndarray of int64, shape (pages, strips)
-    rows : int
-        Rows of one strip; all rows of a page where the strips touch.
-    stored : numpy.dtype
-        As in the file, byte order included.
-    """
-
-    offsets: npt.NDArray[np.int64]
-    rows: int
-    stored: np.dtype[Any]
-
-    def pieces(self, page: int, start: int, stop: int, row_bytes: int) -> Iterator[Piece]:
-        """Stretches of the file that hold the rows from `start` to before `stop`."""
-        while start < stop:
-            strip, skipped = divmod(start, self.rows)
-            count = min(stop - start, self.rows - skipped)
-            yield Piece(int(self.offsets[page, strip]) + skipped * row_bytes, count)
-            start += count
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Rows that follow one another in the file."""
-
-    offset: int
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -140,7 +100,7 @@ def read_header(path: str) -> Header:
             f"format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."
         ) from error
     if size < header.needed:
-        raise SliceReadError(_truncated(path, size, header.needed))
+        raise SliceReadError(truncated(path, size, header.needed))
     return header
 
 
@@ -176,7 +136,7 @@ def read_window(
         if header.strips is None:
             _decode_window(path, header, page, rows, columns, out)
         else:
-            _read_rows(path, descriptor, header, page, rows, columns, out)
+            read_rows(path, descriptor, header.strips, page, rows, columns, out)
     finally:
         os.close(descriptor)
 
@@ -211,7 +171,7 @@ def _agreeing(path: str, descriptor: int, first: Header, opened_at: int | None) 
             "certain. Open the stack again."
         )
     if status.st_size >= first.needed and all(
-        _bytes_at(descriptor, offset, len(found)) == found for offset, found in first.fingerprint
+        read_bytes(descriptor, offset, len(found)) == found for offset, found in first.fingerprint
     ):
         return first
     header = read_header(path)
@@ -238,82 +198,6 @@ def _unreadable(path: str, error: OSError) -> str:
         return f"{path!r} may not be read: permission denied. Ask its owner for read access."
     return f"{path!r} can't be read: {error.strerror or error}."
 
-
-def _truncated(path: str, found: int, expected: int) -> str:
-    return (
-        f"{path!r} is truncated: {found} bytes found, at least {expected} expected. Restore it "
-        "from its source."
-    )
-
-
-# --- rows where they lie ----------------------------------------------------------
-
-
-def _read_rows(
-    path: str, descriptor: int, header: Header, page: int, rows: Rows, columns: Rows,
-    out: npt.NDArray[Any],
-) -> None:  # fmt: skip
-    assert header.strips is not None
-    stored = header.strips.stored
-    width = header.shape[1]
-    row_bytes = width * stored.itemsize
-    whole = len(columns) == width
-    band_rows = header.shape[0] if whole else max(1, BAND_BYTES // row_bytes)
-    band = None if whole else np.empty((min(band_rows, len(rows)), width), stored)
-    chosen = slice(columns.start, columns.stop, columns.step) if isinstance(columns, range) else columns  # fmt: skip  # noqa: E501
-    at = 0
-    for start, stop in _runs(rows, band_rows):
-        for piece in header.strips.pieces(page, start, stop, row_bytes):
-            target = out[at : at + piece.rows]
-            if band is None:
-                _fill(path, descriptor, target.view(stored), piece.offset)
-            else:
-                _fill(path, descriptor, band[: piece.rows], piece.offset)
-                target[...] = band[: piece.rows, chosen]
-            at += piece.rows
-    if band is None and not stored.isnative:
-        out.byteswap(inplace=True)
-
-
-def _runs(rows: Rows, most: int) -> Iterator[tuple[int, int]]:
-    """Consecutive rows as (start, stop), none longer than `most`."""
-    if isinstance(rows, range) and rows.step == 1:
-        bounds = [(rows.start, rows.stop)]
-    else:
-        array = np.asarray(rows)
-        cuts = np.flatnonzero(np.diff(array) != 1) + 1
-        bounds = [(int(run[0]), int(run[-1]) + 1) for run in np.split(array, cuts) if run.size]
-    for start, stop in bounds:
-        for begin in range(start, stop, most):
-            yield begin, min(begin + most, stop)
-
-
-def _fill(path: str, descriptor: int, buffer: npt.NDArray[Any], offset: int) -> None:
-    """Read bytes of the file until the buffer is full."""
-    view = memoryview(buffer).cast("B")
-    while view:
-        count = _read_into(descriptor, view, offset)
-        if count == 0:
-            raise SliceReadError(_truncated(path, offset, offset + len(view)))
-        view, offset = view[count:], offset + count
-
-
-def _bytes_at(descriptor: int, offset: int, count: int) -> bytes:
-    buffer = bytearray(count)
-    return bytes(buffer[: _read_into(descriptor, memoryview(buffer), offset)])
-
-
-if hasattr(os, "preadv"):
-
-    def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
-        return os.preadv(descriptor, [view], offset)
-
-else:  # Windows
-
-    def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
-        with io.FileIO(descriptor, closefd=False) as file:
-            file.seek(offset)
-            return file.readinto(view) or 0
 
 
 # --- strips and tiles that need decoding ------------------------------------------
@@ -433,28 +317,28 @@ def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
         or any(count == 0 for count in page.databytecounts)
     ):
         return None
-    height, row_bytes = page.imagelength, page.imagewidth * stored.itemsize
+    height, width = page.imagelength, page.imagewidth
+    row_bytes = width * stored.itemsize
     start = tif.series[0].dataoffset
     if pages > 1 and start is not None:  # one block after another, perhaps described once
         offsets = start + np.arange(pages, dtype=np.int64)[:, None] * height * row_bytes
-        return Strips(offsets, height, stored)
+        return Strips(offsets, height, width, stored)
     table = [tif.pages[i].dataoffsets for i in range(pages)]
     if len({len(row) for row in table}) > 1:
         return None
     offsets = np.array(table, np.int64)
     rows = min(page.rowsperstrip, height)
     if (np.diff(offsets, axis=1) == rows * row_bytes).all():
-        return Strips(offsets[:, :1].copy(), height, stored)
-    return Strips(offsets, rows, stored)
+        return Strips(offsets[:, :1].copy(), height, width, stored)
+    return Strips(offsets, rows, width, stored)
 
 
 def _needed(page: Any, strips: Strips | None) -> int:
     """Bytes that the file must have for its pixels to be there."""
     ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if strips is not None:
-        row_bytes = page.imagewidth * strips.stored.itemsize
         last = page.imagelength - (strips.offsets.shape[1] - 1) * strips.rows
-        ends.append(int(strips.offsets[:, -1].max()) + last * row_bytes)
+        ends.append(int(strips.offsets[:, -1].max()) + last * strips.row_bytes)
     return int(max(ends, default=0))
 
 
