@@ -1,7 +1,47 @@
-"""Open a stack of image slices as one lazy, labelled volume, and show it in place."""
+"""Open a stack of image slices as one lazy, labelled volume, and show it in place.
+
+>>> import brainxr
+>>> vol = brainxr.open(brainxr.sample("phantom"))
+>>> slab = vol.sel(z=slice("6 cm", "6.4 cm")).max("z")
+"""
 
 from __future__ import annotations
 
-from brainxr.api import open
+from importlib.metadata import version as _version
 
-__all__ = ["open"]
+from brainxr import accessor as _accessor  # registers .brain
+from brainxr.api import open
+from brainxr.checks import check
+from brainxr.errors import (
+    DisplayError,
+    EmptyStackError,
+    GeometryError,
+    InconsistentStackError,
+    LengthError,
+    MissingExtraError,
+    SliceGapWarning,
+    SliceReadError,
+    SpacingWarning,
+    StackError,
+)
+from brainxr.viewer import view
+
+__version__ = _version("brainxr")
+del _accessor, _version
+
+__all__ = [
+    "DisplayError",
+    "EmptyStackError",
+    "GeometryError",
+    "InconsistentStackError",
+    "LengthError",
+    "MissingExtraError",
+    "SliceGapWarning",
+    "SliceReadError",
+    "SpacingWarning",
+    "StackError",
+    "check",
+    "open",
+    "sample",
+    "view",
+]

@@ -87,12 +87,26 @@ def stack_of(data: xr.DataArray) -> StackArray | None:
         return wrapped.stack
     while isinstance(wrapped, indexing.CopyOnWriteArray | indexing.MemoryCachedArray):
         wrapped = wrapped.array
-    if not isinstance(wrapped, indexing.LazilyIndexedArray):
+    if not isinstance(getattr(wrapped, "array", None), StackBackendArray):
         return None
-    if not isinstance(wrapped.array, StackBackendArray):
-        return None
-    return wrapped.array.stack.select(tuple(map(_plain, wrapped.key.tuple)))
+    stack: StackArray = wrapped.array.stack
+    if isinstance(wrapped, indexing.LazilyIndexedArray):
+        return stack.select(wrapped.key.tuple)
+    if isinstance(wrapped, indexing.LazilyVectorizedIndexedArray):
+        return _transposed(stack, wrapped.key.tuple, data.dims)
+    return None
 
 
-def _plain(part: Any) -> Any:
-    return int(part) if isinstance(part, np.integer) else part
+def _transposed(stack: StackArray, key: tuple[Any, ...], dims: tuple[Any, ...]) -> StackArray | None:
+    """The selection that a vectorised index is, where it only reorders the axes.
+
+    xarray turns a lazy transpose into index arrays of shape (n, 1, 1), (1, m, 1), ...
+    """
+    parts: list[Any] = []
+    for dim, array in zip(stack.dims, key, strict=True):
+        own = tuple(array.size if d == dim else 1 for d in dims)
+        if np.shape(array) != own:
+            return None
+        parts.append(array.ravel() if dim in dims else int(array.ravel()[0]))
+    selected = stack.select(tuple(parts))
+    return selected.transpose(*(selected.dims.index(dim) for dim in dims))

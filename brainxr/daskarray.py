@@ -49,7 +49,7 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
 
     def __new__(cls, stack: StackArray, chunks: ChunksLike = "auto") -> Self:
         plain = da.from_array(
-            stack,  # type: ignore[arg-type]
+            stack,
             chunks=plan_chunks(stack, chunks),
             meta=np.empty((0,) * stack.ndim, stack.dtype),
             asarray=False,
@@ -66,7 +66,7 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(key, value)
-        self.__class__ = da.Array  # no selection of the stack any more
+        self.__class__ = da.Array  # type: ignore[assignment]  # no selection any more
 
     @property
     def vindex(self) -> Any:
@@ -119,7 +119,7 @@ class _Points:
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         # dask asks for the one chunk that there is
-        return self.stack.read_vectorised(*self.index)[key]
+        return np.asarray(self.stack.read_vectorised(*self.index)[key])
 
     def __dask_tokenize__(self) -> Any:
         return type(self).__name__, self.stack, self.index
@@ -161,8 +161,7 @@ def _auto_sizes(stack: StackArray) -> dict[int, int]:
 
 
 def _is_outer(index: Any) -> bool:
-    """Whether an index is ints, slices and at most one list: where numpy, dask and
-    the stack mean the same by it."""
+    """Whether numpy, dask and the stack mean the same by it: ints, slices, at most one list."""
     parts = index if isinstance(index, tuple) else (index,)
     lists = 0
     for part in parts:

@@ -69,12 +69,12 @@ def shortlist(items: Sequence[object], most: int = 5) -> str:
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line of the caller outside brainxr."""
+    """Warn at the line of the caller outside brainxr, and outside xarray, which calls brainxr."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None and _is_on_the_way(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level - 1)
+    warnings.warn(message, category, stacklevel=level)
 
 
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] == "brainxr"
+def _is_on_the_way(module: str) -> bool:
+    return module.partition(".")[0] in ("brainxr", "xarray")

@@ -60,7 +60,7 @@ class UnitIndex(PandasIndex, metaclass=Lookalike):
         units = variable.attrs.get("units")
         if units is None:
             raise GeometryError(
-                f"Coordinate {name!r} has no 'units' attribute, so a quantity can't be found on it. "
+                f"Coordinate {name!r} has no 'units' attribute, so no quantity can be found on it. "
                 f"Say it, for example: data[{name!r}].attrs['units'] = 'micrometer'."
             )
         return cls(plain.index, plain.dim, plain.coord_dtype, units=units, fastpath=True)

@@ -35,6 +35,8 @@ class StackSource:
     files : SliceFiles
     header : Header
         Of the first file, with which every other one has to agree.
+    axes : tuple of str
+        Dimensions along the stack, down the rows and across the columns.
     opened_at : int
         Nanoseconds since the epoch; a file changed later is refused.
     identity : str
@@ -44,6 +46,7 @@ class StackSource:
 
     files: SliceFiles
     header: Header
+    axes: tuple[str, str, str] = ("z", "y", "x")
     opened_at: int = field(default_factory=time.time_ns)
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -156,17 +159,20 @@ class StackArray:
     def transpose(self, *axes: int) -> StackArray:
         """Reorder the axes, lazily; without arguments, reverse them."""
         order = axes or tuple(reversed(range(self.ndim)))
+        if sorted(order) != list(range(self.ndim)):
+            raise ValueError(f"{order} is no order of {self.ndim} axes.")
         return replace(self, order=tuple(self.order[axis] for axis in order))
 
-    def without_gaps(self) -> StackArray:
-        """The same span of the stack with every position in it, missing slices as zeros."""
-        along = self.choices[0]
-        if isinstance(along, int | range) or len(along) < 2:
-            return self
-        steps = np.diff(along)
-        step = int(np.gcd.reduce(np.abs(steps))) * int(np.sign(steps[0]))
-        filled = range(int(along[0]), int(along[-1]) + int(np.sign(step)), step)
-        return replace(self, choices=(filled, *self.choices[1:]))
+    def arrange(self, *dims: str) -> StackArray:
+        """All three axes in the order given by name; dropped ones come back with length one."""
+        choices = [range(c, c + 1) if isinstance(c, int) else c for c in self.choices]
+        order = tuple(self.source.axes.index(dim) for dim in dims)
+        return replace(self, choices=(choices[0], choices[1], choices[2]), order=order)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the axes."""
+        return tuple(self.source.axes[axis] for axis in self.order)
 
     # --- reading ---
 
@@ -211,7 +217,8 @@ class StackArray:
         uniques, inverses = zip(*(np.unique(p, return_inverse=True) for p in index), strict=True)
         if np.prod([len(u) for u in uniques]) <= 2 * np.prod(shape):
             box = self.select(uniques).read()
-            return box[tuple(i.reshape(p.shape) for i, p in zip(inverses, index, strict=True))]
+            places = (i.reshape(p.shape) for i, p in zip(inverses, index, strict=True))
+            return np.asarray(box[tuple(places)])
         flat = [part.ravel() for part in np.broadcast_arrays(*index)]
         return self._read_points(flat).reshape(shape)
 
@@ -234,7 +241,7 @@ class StackArray:
         low, high = int(columns.min()), int(columns.max())
         block = np.empty((1, len(needed), high + 1 - low), self.dtype)
         self.source.read(np.array([position]), needed, range(low, high + 1), block)
-        return block[0, row_of, columns - low]
+        return np.asarray(block[0, row_of, columns - low])
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         """Read a part, chosen along each axis by itself."""
@@ -296,7 +303,7 @@ def _choose(choice: range | npt.NDArray[np.intp], part: Any) -> Choice:
     if isinstance(part, slice):
         return choice[part]
     array = np.asarray(part)
-    if array.ndim > 1 or array.dtype.kind not in "iub" and array.size:
+    if array.ndim > 1 or (array.size and array.dtype.kind not in "iub"):
         raise IndexError(f"{part!r} is no index along one axis: give an int, a slice, or a list.")
     if array.ndim == 0:
         return int(choice[int(array)])

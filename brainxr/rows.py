@@ -131,7 +131,7 @@ def _runs(rows: Rows, most: int) -> Iterator[tuple[int, int]]:
 
 def _fill(path: str, descriptor: int, buffer: npt.NDArray[Any], offset: int) -> None:
     """Read bytes of the file until the buffer is full."""
-    view = memoryview(buffer).cast("B")
+    view = memoryview(buffer.data).cast("B")
     while view:
         count = _read_into(descriptor, view, offset)
         if count == 0:

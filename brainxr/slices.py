@@ -9,11 +9,12 @@ two files of one number) is refused, with the calls that say what is meant.
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,12 +23,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.errors import EmptyStackError, StackError, shortlist
+from brainxr.errors import EmptyStackError, SliceReadError, StackError, shortlist
 
 PathLike: TypeAlias = str | os.PathLike[str]
 SUFFIXES = (".tif", ".tiff")
 
 _NUMBER = re.compile(r"(\d+)")
+
+# Places on the grid for each file; beyond this (and where it is many) the numbers
+# are dates or identifiers, and a volume of their span would be nothing but gap.
+_MOST_GAPS = 100
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ def is_slice_name(name: str) -> bool:
 
 
 def _find_at(path: str) -> SliceFiles:
+    path = os.path.expanduser(path)
     if os.path.isdir(path):
         return _find_in_folder(path)
     if os.path.isfile(path):
@@ -129,11 +135,16 @@ def _find_at(path: str) -> SliceFiles:
 
 
 def _find_in_folder(folder: str) -> SliceFiles:
-    with os.scandir(folder) as entries:
-        listed = [entry.name for entry in entries]
-    names = [name for name in listed if is_slice_name(name)]
+    try:
+        with os.scandir(folder) as entries:
+            listed = {entry.name: entry.is_dir() for entry in entries}
+    except PermissionError as error:
+        raise SliceReadError(
+            f"The folder {folder!r} may not be listed: permission denied. Ask its owner for access."
+        ) from error
+    names = [name for name, is_folder in listed.items() if is_slice_name(name) and not is_folder]
     if not names:
-        raise EmptyStackError(_nothing_in(folder, listed))
+        raise EmptyStackError(_nothing_in(folder, list(listed)))
     return _one_stack(os.path.abspath(folder), names)
 
 
@@ -154,12 +165,29 @@ def _find_by_pattern(pattern: str) -> SliceFiles:
             f"No TIFF slice matches {pattern!r}. Patterns take *, ? and [0-9]; hidden files and "
             f"files not named {' or '.join(SUFFIXES)} are no slices."
         )
-    return _one_stack(*_relative(found))
+    folder, names = _relative(found)
+    return _one_stack(folder, _meant_by(pattern, folder, names))
+
+
+def _meant_by(pattern: str, folder: str, names: list[str]) -> list[str]:
+    """Of several kinds of names, the one for which our own message gave this pattern.
+
+    ``a_[0-9]*.tif`` also matches ``a_1_mask.tif``; a glob can't say "only digits".
+    """
+    groups = _kinds(names)
+    exact = [g for g in groups if os.path.join(glob.escape(folder), _pattern(g)) == pattern]
+    return exact[0] if exact else names
 
 
 def _find_in_list(paths: list[str]) -> SliceFiles:
     if not paths:
         raise EmptyStackError("The list of files is empty.")
+    folders = [p for p in paths if os.path.isdir(p)]
+    if folders:
+        raise StackError(
+            f"{len(folders)} of {len(paths)} items of the list are folders: {shortlist(folders)}. "
+            "Give a list of files, or open one folder by its path."
+        )
     absent = [p for p in paths if not os.path.isfile(p)]
     if absent:
         raise EmptyStackError(
@@ -180,21 +208,49 @@ def _relative(paths: list[str]) -> tuple[str, list[str]]:
 
 def _one_stack(folder: str, names: list[str]) -> SliceFiles:
     """Order the names by their slice number, or say why they are no stack."""
-    kinds: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name in names:
-        kinds[tuple(_NUMBER.split(_stem(name))[::2])].append(name)
+    kinds = _kinds(names)
     if len(kinds) > 1:
-        raise StackError(_several_stacks(folder, list(kinds.values())))
+        raise StackError(_several_stacks(folder, kinds))
     if len(names) == 1:
         return SliceFiles(folder, (names[0],), (0,))
+    _refuse_unnumbered(folder, names)
     numbers = np.array([_numbers(name) for name in names], dtype=object)
     varying = [i for i in range(numbers.shape[1]) if len(set(numbers[:, i])) > 1]
     last = varying[-1] if varying else numbers.shape[1] - 1
     _refuse_duplicates(folder, names, numbers, varying, last)
+    _refuse_scattered(folder, names, numbers[:, last])
     order = np.argsort(numbers[:, last].astype(np.int64))
     return SliceFiles(
         folder, tuple(names[i] for i in order), tuple(int(numbers[i, last]) for i in order)
     )
+
+
+def _kinds(names: list[str]) -> list[list[str]]:
+    """Names in groups that are alike but for their numbers."""
+    kinds: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in sorted(names):
+        kinds[tuple(_NUMBER.split(_stem(name))[::2])].append(name)
+    return list(kinds.values())
+
+
+def _refuse_unnumbered(folder: str, names: list[str]) -> None:
+    if not _numbers(names[0]):
+        raise StackError(
+            f"The names {shortlist(sorted(names))} in {folder!r} are alike and carry no number, so "
+            "they are no slices of one stack. Open the one you mean by its path."
+        )
+
+
+def _refuse_scattered(folder: str, names: list[str], numbers: npt.NDArray[Any]) -> None:
+    """Refuse numbers so far apart that they can't count slices."""
+    low, high = min(numbers), max(numbers)
+    step = math.gcd(*(number - low for number in numbers))
+    places = (high - low) // step + 1
+    if high > np.iinfo(np.int64).max or places > max(_MOST_GAPS * len(names), 100_000):
+        raise StackError(
+            f"The numbers of the {len(names)} files in {folder!r} run from {low} to {high}, which "
+            f"would be {places} slices: they don't count slices. Rename the files 1, 2, 3, ..."
+        )
 
 
 def _refuse_duplicates(
@@ -242,7 +298,7 @@ def _several_stacks(folder: str, groups: list[list[str]]) -> str:
 def _call(folder: str, group: list[str]) -> str:
     """The call that opens one group of names."""
     count = f"  # {len(group)} slice{'s' if len(group) > 1 else ''}"
-    return f"brainxr.open({os.path.join(folder, _pattern(group))!r}){count}"
+    return f"brainxr.open({os.path.join(glob.escape(folder), _pattern(group))!r}){count}"
 
 
 def _pattern(names: list[str]) -> str:

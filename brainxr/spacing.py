@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
@@ -29,7 +29,7 @@ DEFAULT_MICROMETERS = 100.0
 _SCREEN_DPI = (72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200)
 
 _LENGTH_IN_NAME = re.compile(
-    r"(?<![0-9a-z.])(\d+(?:\.\d+)?)[ _-]?(nm|um|µm|μm|microns?|mm)(?![a-z])", re.IGNORECASE
+    r"(?<![0-9a-z.,])(\d+(?:[.,]\d+)?)[ _-]?(nm|um|µm|μm|microns?|mm)(?![a-z])", re.IGNORECASE
 )
 
 
@@ -58,8 +58,9 @@ class Spacing:
 
 
 def find_spacing(
-    argument: SpacingLike | None, facts: FileFacts, names: tuple[str, ...], axes: tuple[str, ...]
-) -> Spacing:
+    argument: SpacingLike | None, facts: FileFacts, names: Sequence[Sequence[str]],
+    axes: tuple[str, ...],
+) -> Spacing:  # fmt: skip
     """Spacing of each axis, by the first rule that tells it.
 
     Parameters
@@ -68,8 +69,9 @@ def find_spacing(
         What the caller said; µm where there is no unit.
     facts : FileFacts
         What the first file says.
-    names : tuple of str
-        Names that may carry a length: of the file, then of the folder.
+    names : sequence of sequences of str
+        Names that may carry a length: of the first and last file, then of the
+        folder. A length in only one of two names is a position, not a spacing.
     axes : tuple of str
         Axes of the stack: stacked, rows (downwards), columns (across).
 
@@ -146,7 +148,7 @@ Found: TypeAlias = tuple[float | None, float | None, float | None]
 
 
 def _from_ome(facts: FileFacts) -> Found:
-    """https://docs.openmicroscopy.org/ome-model/6.3.1/ome-tiff/specification.html"""
+    """Read PhysicalSize, see docs.openmicroscopy.org/ome-model/6.3.1/ome-tiff/specification."""
     if facts.ome is None:
         return None, None, None
     try:
@@ -199,16 +201,21 @@ def _length(value: Any, unit: str) -> float | None:
     return length if math.isfinite(length) and length > 0 else None
 
 
-def _from_names(names: tuple[str, ...]) -> tuple[float, str] | None:
-    """The length in the first name that has just one."""
-    for name in names:
-        found = {
-            u.to_micrometers(f"{number} {_spelled(unit)}"): f"{number}{unit}"
-            for number, unit in _LENGTH_IN_NAME.findall(os.path.basename(name))
-        }
-        if len(found) == 1:
-            return next(iter(found.items()))
+def _from_names(names: Sequence[Sequence[str]]) -> tuple[float, str] | None:
+    """The one length that the first telling names have in common, and how it is written."""
+    for alike in names:
+        found = [_lengths_in(os.path.basename(name)) for name in alike]
+        common = {length: text for length, text in found[0].items() if length in found[-1]}
+        if len(common) == 1 and min(common) > 0:
+            return next(iter(common.items()))
     return None
+
+
+def _lengths_in(name: str) -> dict[float, str]:
+    return {
+        u.to_micrometers(f"{number.replace(',', '.')} {_spelled(unit)}"): f"{number}{unit}"
+        for number, unit in _LENGTH_IN_NAME.findall(name)
+    }
 
 
 def _spelled(unit: str) -> str:

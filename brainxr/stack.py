@@ -1,8 +1,8 @@
 """From a path to a lazy, labelled volume, in steps that one can see.
 
-    path ── find_slices ──▶ files ── read_header ──▶ header
-    header, names, argument ── find_spacing ──▶ spacing ──▶ VoxelGrid ──▶ coordinates
-    files + header ──▶ StackArray (lazy) + coordinates ──▶ Stack ──▶ DataArray | Dataset
+path ── find_slices ──▶ files ── read_header ──▶ header
+header, names, argument ── find_spacing ──▶ spacing ──▶ VoxelGrid ──▶ coordinates
+files + header ──▶ StackArray (lazy) + coordinates ──▶ Stack ──▶ DataArray | Dataset
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def find_stack(
     header = _stack_header(files)
     plane = _plane(plane, files)
     axes = PLANES[plane]
-    names = (files.names[0], files.folder)
+    names = ((files.names[0], files.names[-1]), (files.folder,))
     found = find_spacing(spacing, header.facts, names, axes)
-    source = StackSource(files, replace(header, facts=FileFacts()))
+    source = StackSource(files, replace(header, facts=FileFacts()), axes)
     grid = VoxelGrid(
         {dim: source.shape[axes.index(dim)] for dim in DIMS},
         {dim: found.micrometers[dim] for dim in DIMS},
@@ -154,9 +154,7 @@ def _ranges(numbers: list[int], step: int) -> str:
     return shortlist([str(a) if a == b else f"{a}-{b}" for a, b in runs], most=20)
 
 
-def _select_along(
-    array: StackArray, axis: int, kept: slice | npt.NDArray[np.int64]
-) -> StackArray:
+def _select_along(array: StackArray, axis: int, kept: slice | npt.NDArray[np.int64]) -> StackArray:
     return array.select((slice(None),) * axis + (kept,))
 
 
@@ -177,7 +175,8 @@ def _attributes(
     path: PathLike | Sequence[PathLike], files: SliceFiles, plane: Plane, spacing: Spacing,
     missing: Missing,
 ) -> dict[str, str]:  # fmt: skip
-    opened = os.path.isfile(path) if isinstance(path, str | os.PathLike) else False
+    one = isinstance(path, str | os.PathLike)
+    opened = one and os.path.isfile(os.path.expanduser(path))  # type: ignore[arg-type]
     attrs = {
         "source": files.path(0) if opened else files.folder,
         "plane": plane,

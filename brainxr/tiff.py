@@ -88,7 +88,8 @@ def read_header(path: str) -> Header:
     if size == 0:
         raise SliceReadError(f"{path!r} is empty (0 bytes), so it is no TIFF slice. Restore it.")
     try:
-        with tifffile.TiffFile(path) as tif:
+        # one file of an OME set speaks for itself, not for the others that it names
+        with tifffile.TiffFile(path, _multifile=False) as tif:
             header = _parse(tif, path, size)
     except StackError:
         raise
@@ -137,6 +138,10 @@ def read_window(
             _decode_window(path, header, page, rows, columns, out)
         else:
             read_rows(path, descriptor, header.strips, page, rows, columns, out)
+    except StackError:
+        raise
+    except OSError as error:  # a folder by this name, a disk or a network that fails
+        raise SliceReadError(_unreadable(path, error)) from error
     finally:
         os.close(descriptor)
 
@@ -199,7 +204,6 @@ def _unreadable(path: str, error: OSError) -> str:
     return f"{path!r} can't be read: {error.strerror or error}."
 
 
-
 # --- strips and tiles that need decoding ------------------------------------------
 
 
@@ -208,8 +212,8 @@ def _decode_window(
 ) -> None:
     try:
         # a TiffFile is not thread-safe, so every read has its own
-        with tifffile.TiffFile(path) as tif:
-            tiff_page = tif.pages.first if page == 0 else _page_at(tif, header.ifds[page], page)
+        with tifffile.TiffFile(path, _multifile=False) as tif:
+            tiff_page = _page_at(tif, header.ifds[page], page) if header.ifds else tif.pages.first
             for index, row, column in _segments(tiff_page, rows, columns):
                 _decode_segment(tif, tiff_page, index, (row, column), (rows, columns), out)
     except Exception as error:
@@ -269,6 +273,7 @@ def _parse(tif: tifffile.TiffFile, path: str, size: int) -> Header:
             "which has no numpy dtype. Convert it to 8, 16 or 32 bits."
         )
     strips = _strips(tif, pages)
+    described = pages > 1 and strips is None
     return Header(
         shape=(page.imagelength, page.imagewidth),
         dtype=np.dtype(page.dtype).newbyteorder("="),
@@ -276,7 +281,7 @@ def _parse(tif: tifffile.TiffFile, path: str, size: int) -> Header:
         size=size,
         needed=_needed(page, strips),
         strips=strips,
-        ifds=tuple(p.offset for p in tif.pages) if pages > 1 and strips is None else (),
+        ifds=tuple(p.offset for p in _pages(tif)) if described else (),
         fingerprint=_fingerprint(tif, page),
         facts=_facts(tif, page),
     )
@@ -294,7 +299,8 @@ def _refuse_colour(page: Any, path: str) -> None:
 def _count_pages(tif: tifffile.TiffFile, path: str) -> int:
     """Number of slices in the file; pages that are no stack are refused."""
     series = tif.series[0]
-    sizes = {a: n for a, n in zip(series.axes, series.shape, strict=True) if a not in "YX" and n > 1}
+    lengths = zip(series.axes, series.shape, strict=True)
+    sizes = {axis: n for axis, n in lengths if axis not in "YX" and n > 1}
     others = [f"{a} of {n}" for a, n in sizes.items() if a not in _STACKABLE_AXES]
     if others or len(sizes) > 1 or len(tif.series) > 1:
         found = shortlist([f"{s.axes} {s.shape}" for s in tif.series])
@@ -302,7 +308,17 @@ def _count_pages(tif: tifffile.TiffFile, path: str) -> int:
             f"{path!r} holds more than one stack of slices ({found}): expected one axis of slices "
             "(Z) and no channels or times. Save the channel you want as a file of its own."
         )
+    if series.kind == "ome" and (absent := sum(page is None for page in series.pages)):
+        raise StackError(
+            f"{path!r} lacks {absent} of the {len(series.pages)} slices that its OME-XML lists. "
+            "Restore it from its source, or save the slices that there are as a file of their own."
+        )
     return int(next(iter(sizes.values()), 1))
+
+
+def _pages(tif: tifffile.TiffFile) -> Iterator[Any]:
+    """Pages in the order of the series: OME-XML may put the last page first."""
+    yield from tif.series[0].pages
 
 
 def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
@@ -323,7 +339,7 @@ def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
     if pages > 1 and start is not None:  # one block after another, perhaps described once
         offsets = start + np.arange(pages, dtype=np.int64)[:, None] * height * row_bytes
         return Strips(offsets, height, width, stored)
-    table = [tif.pages[i].dataoffsets for i in range(pages)]
+    table = [p.dataoffsets for p in _pages(tif)]
     if len({len(row) for row in table}) > 1:
         return None
     offsets = np.array(table, np.int64)

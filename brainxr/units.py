@@ -149,6 +149,12 @@ def show_micrometers(micrometers: float) -> str:
 def _parse(text: str, unit: str) -> Any:
     import pint
 
+    if "," in text or not any(character.isdigit() for character in text):
+        # pint drops commas, so that "12,5 mm" were 125 mm, and takes "mm" for 1 mm
+        raise LengthError(
+            f"{text!r} can't be read as a quantity. Write a number, with a decimal point if it "
+            f"needs one, and a unit: for example '12.5 {_example(unit)}'."
+        )
     try:
         quantity = pint.application_registry.Quantity(text)
     except Exception as error:  # pint raises tokenizer errors, TypeError, AssertionError, ...
@@ -185,5 +191,5 @@ def _kind(unit: str) -> str:
 
     dimensions = dict(pint.application_registry.Unit(str(unit)).dimensionality)
     if len(dimensions) == 1 and set(dimensions.values()) == {1}:
-        return next(iter(dimensions)).strip("[]")
+        return str(next(iter(dimensions))).strip("[]")
     return "quantity of that kind"

@@ -1,0 +1,94 @@
+"""``.brain`` on any DataArray: each method one call into a lower floor."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from brainxr import units as u
+from brainxr.grid import VoxelGrid
+from brainxr.index import UnitIndex
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from napari.components import ViewerModel
+
+
+@xr.register_dataarray_accessor("brain")
+class BrainAccessor:
+    """What brainxr can do with a DataArray that has coordinates in a unit of length.
+
+    Examples
+    --------
+    >>> vol = brainxr.open(brainxr.sample("phantom"))
+    >>> half = vol.drop_vars("file").coarsen(z=2, y=2, x=2).mean()
+    >>> half.brain.sel(z="6.25 cm", method="nearest").dims
+    ('y', 'x')
+    """
+
+    def __init__(self, data: xr.DataArray) -> None:
+        self._data = data
+
+    def view(
+        self, viewer: ViewerModel | None = None, *, block: bool | None = None, **layer_kwargs: Any
+    ) -> ViewerModel:
+        """Show it in napari at its true place; see `brainxr.view`."""
+        from brainxr.viewer import view
+
+        return view(self._data, viewer, block=block, **layer_kwargs)
+
+    def plot_planes(self, at: Mapping[str, u.Length] | None = None, **kwargs: Any) -> Figure:
+        """Axial, coronal and sagittal plane through a point; see `brainxr.plot.plot_planes`."""
+        from brainxr.plot import plot_planes
+
+        return plot_planes(self._data, at, **kwargs)
+
+    def montage(self, axis: str = "z", n: int = 12, **kwargs: Any) -> Figure:
+        """Evenly spaced planes along an axis; see `brainxr.plot.montage`."""
+        from brainxr.plot import montage
+
+        return montage(self._data, axis, n, **kwargs)
+
+    def sel(
+        self, indexers: Mapping[Hashable, Any] | None = None, method: str | None = None,
+        tolerance: Any = None, drop: bool = False, **indexers_kwargs: Any,
+    ) -> xr.DataArray:  # fmt: skip
+        """Select by label, in any unit, on any coordinate that has a ``units`` attribute.
+
+        What ``.sel`` does on a volume that brainxr opened, for those whose index
+        xarray has made anew: after ``coarsen``, ``interp``, ``assign_coords``, or
+        from a file.
+
+        Raises
+        ------
+        LengthError
+            When a label is no quantity of the coordinate's kind.
+        """
+        labels = dict(indexers or {}) | dict(indexers_kwargs)
+        return _with_unit_index(self._data, labels).sel(
+            labels, method=method, tolerance=tolerance, drop=drop
+        )
+
+    def with_unit_index(self) -> xr.DataArray:
+        """The same data, whose own ``.sel`` understands quantities from now on.
+
+        Every indexed coordinate with a ``units`` attribute gets the index that
+        `brainxr.open` gives. Costs no read.
+        """
+        named = [dim for dim in self._data.dims if "units" in self._data[dim].attrs]
+        return _with_unit_index(self._data, named)
+
+    @property
+    def grid(self) -> VoxelGrid:
+        """Shape, spacing and origin of the spatial axes, in µm; see `VoxelGrid.of`."""
+        return VoxelGrid.of(self._data)
+
+
+def _with_unit_index(data: xr.DataArray, names: Any) -> xr.DataArray:
+    plain = [n for n in names if n in data.coords and type(data.xindexes.get(n)) is not UnitIndex]
+    for name in plain:
+        data = data.drop_indexes(name) if name in data.xindexes else data
+        data = data.set_xindex(name, UnitIndex)
+    return data

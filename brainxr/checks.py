@@ -1,0 +1,120 @@
+"""Every slice looked at before it is needed: all that is wrong, at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from brainxr.errors import StackError
+from brainxr.slices import PathLike, SliceFiles, find_slices
+from brainxr.tiff import Header, differences, read_header
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one slice."""
+
+    file: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check` found.
+
+    Attributes
+    ----------
+    folder : str
+    slices : int
+        Files looked at.
+    problems : tuple of Problem
+        Slices that can't be read, or differ from the others.
+    missing : tuple of int
+        Numbers without a slice.
+    """
+
+    folder: str
+    slices: int
+    problems: tuple[Problem, ...]
+    missing: tuple[int, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems and not self.missing
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"{self.slices} slices in {self.folder!r}: all readable, alike and complete."
+        lines = [f"{len(self.problems)} of {self.slices} slices in {self.folder!r} are wrong."]
+        lines += [f"  {problem}" for problem in self.problems]
+        if self.missing:
+            lines.append(f"{len(self.missing)} slices are missing: {list(self.missing)}.")
+        return "\n".join(lines)
+
+
+def check(path: PathLike | Sequence[PathLike]) -> CheckReport:
+    """Look at the header of every slice of a stack, and report all that is wrong.
+
+    Costs one parsed header a file (about 0.1 ms each, no pixels). The slices are
+    compared with what most of them are, so that one odd first slice is named and
+    not all the others.
+
+    Parameters
+    ----------
+    path : path-like or sequence of these
+        What `brainxr.open` takes.
+
+    Returns
+    -------
+    CheckReport
+        ``report.ok``, ``report.problems``, ``report.missing``; prints readably.
+
+    Raises
+    ------
+    EmptyStackError, StackError
+        When there is no stack to check.
+
+    Examples
+    --------
+    >>> brainxr.check(brainxr.sample("phantom")).ok
+    True
+    """
+    files = find_slices(path)
+    with ThreadPoolExecutor() as pool:
+        headers = list(pool.map(lambda i: _header(files, i), range(len(files))))
+    usual = _usual(headers)
+    problems = [
+        Problem(name, message)
+        for name, header in zip(files.names, headers, strict=True)
+        if (message := _complaint(header, usual)) is not None
+    ]
+    return CheckReport(files.folder, len(files), tuple(problems), tuple(files.missing))
+
+
+def _header(files: SliceFiles, i: int) -> Header | StackError:
+    try:
+        return read_header(files.path(i))
+    except StackError as error:
+        return error
+
+
+def _usual(headers: Sequence[Header | StackError]) -> Header | None:
+    """The kind of header that most slices have; the first of them in a tie."""
+    readable = [h for h in headers if isinstance(h, Header)]
+    kinds = Counter((h.shape, h.dtype, h.pages) for h in readable)
+    if not kinds:
+        return None
+    kind = kinds.most_common(1)[0][0]
+    return next(h for h in readable if (h.shape, h.dtype, h.pages) == kind)
+
+
+def _complaint(header: Header | StackError, usual: Header | None) -> str | None:
+    if isinstance(header, StackError):
+        return str(header)
+    difference = differences(header, usual) if usual is not None else None
+    return None if difference is None else f"{difference} as most slices have"

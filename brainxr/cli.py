@@ -1,0 +1,250 @@
+"""The command ``brainxr``: parse, call one verb, print."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import xarray as xr
+
+import brainxr
+from brainxr.grid import DIMS
+from brainxr.stack import PLANES, Stack, find_stack
+
+# What a person did or their data are, as opposed to a mistake of ours.
+_EXPECTED = (ValueError, OSError, ImportError, RuntimeError, KeyError)
+
+
+class _Main(click.Group):
+    """Errors on one line of stderr with exit code 1, unless ``--debug`` is given."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        warnings.showwarning = _show_warning
+        try:
+            return super().invoke(ctx)
+        except _EXPECTED as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            else:
+                click.echo(f"brainxr: {_one_line(error)}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="brainxr")
+def main(debug: bool) -> None:
+    """Open a stack of image slices as one volume, and look at it."""
+
+
+def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a stack's files don't."""
+    for option in (
+        click.option("--spacing", help="'100 um', or per axis: 'z=50um,y=25um,x=25um'."),
+        click.option("--origin", help="Coordinate of the first voxel's centre, as --spacing."),
+        click.option("--plane", type=click.Choice(list(PLANES)), help="Default: by the name."),
+        click.option(
+            "--missing", type=click.Choice(["keep", "fill", "raise"]), default="keep",
+            help="What to do about missing slices.", show_default=True,
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("path")
+@_stack_options
+def info(path: str, **options: Any) -> None:
+    """Print what a stack is: shape, spacing and where it came from, extent, size, gaps."""
+    for label, value in _facts(find_stack(path, **_parsed(options))).items():
+        click.echo(f"{label:<12}{value}")
+
+
+@main.command()
+@click.argument("path")
+def check(path: str) -> None:
+    """Read the header of every slice and report all that is wrong."""
+    report = brainxr.check(path)
+    click.echo(str(report), err=not report.ok)
+    if not report.ok:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("path")
+@click.option("-o", "--output", default="planes.png", show_default=True, help="Picture to write.")
+@click.option("--at", help="Point of the cuts, for example 'z=62mm,y=8cm'. Default: the middle.")
+@_stack_options
+def plot(path: str, output: str, at: str | None, **options: Any) -> None:
+    """Draw the three planes through a point into a picture."""
+    volume = brainxr.open(path, **_parsed(options))
+    _save_planes(volume, output, None if at is None else _per_axis(at))
+
+
+@main.command()
+@click.argument("path")
+@click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
+@_stack_options
+def view(path: str, selection: str | None, **options: Any) -> None:
+    """Open a stack, or a part of it, in napari."""
+    volume = brainxr.open(path, **_parsed(options))
+    brainxr.view(_select(volume, selection), block=True)
+
+
+@main.command()
+@click.argument("name", default="phantom")
+@click.argument("folder", required=False)
+@click.option("--shape", help="Voxels of the phantom, for example 'z=1280,y=1760,x=1760'.")
+def sample(name: str, folder: str | None, shape: str | None) -> None:
+    """Make the sample NAME (phantom, mni152), in FOLDER where one is given."""
+    voxels = None if shape is None else {d: _whole(d, n) for d, n in _pairs(shape).items()}
+    click.echo(brainxr.sample(name, shape=voxels, folder=folder))
+
+
+@main.command()
+@click.option("-o", "--output", default="brainxr-demo.png", show_default=True)
+@click.option("--show/--no-show", default=None, help="Open the viewer. Default: where it can be.")
+def demo(output: str, show: bool | None) -> None:
+    """Make a sample, print what it is, draw its planes and open it in napari."""
+    name = "mni152" if _can_import("nibabel", "nilearn") else "phantom"
+    path = brainxr.sample(name)
+    click.echo(f">>> vol = brainxr.open({str(path)!r})")
+    for label, value in _facts(find_stack(path)).items():
+        click.echo(f"{label:<12}{value}")
+    volume = brainxr.open(path)
+    _save_planes(volume, output, None)
+    if show or (show is None and _can_show()):
+        click.echo(">>> brainxr.view(vol)   # close the window to go on")
+        brainxr.view(volume, block=True)
+    else:
+        click.echo("No viewer is opened (no display, or napari is not installed).")
+
+
+# --- what is printed --------------------------------------------------------------
+
+
+def _facts(stack: Stack) -> dict[str, str]:
+    array = stack.array
+    shape = " x ".join(f"{dim} {n}" for dim, n in zip(DIMS, array.shape, strict=True))
+    spacing = ", ".join(f"{d} {stack.spacing.micrometers[d]:g}" for d in DIMS)
+    missing = stack.attrs.get("missing_slices")
+    facts = {
+        "source": stack.attrs["source"],
+        "shape": f"{shape} (stacked along {array.source.axes[0]}: {stack.attrs['plane']})",
+        "dtype": f"{array.dtype}, {_compression(stack)}",
+        "spacing": f"{spacing} µm (from {stack.spacing})",
+        "extent": _extent(stack),
+        "size": f"{_bytes(array.nbytes)} in {len(array.source.files)} files",
+        "gaps": "none" if missing is None else f"numbers {missing} are missing",
+    }
+    return facts | {key: stack.attrs[key] for key in ("citation", "license") if key in stack.attrs}
+
+
+def _compression(stack: Stack) -> str:
+    name = stack.header.facts.compression.lower()
+    return "uncompressed" if name == "none" else f"compressed ({name})"
+
+
+def _extent(stack: Stack) -> str:
+    """Outer edges along each axis, half a voxel beyond the first and last centre."""
+    spans = []
+    for dim in DIMS:
+        values = stack.coordinates[dim].values
+        half = stack.spacing.micrometers[dim] / 2
+        spans.append(f"{dim} {(values[0] - half) / 1000:g} to {(values[-1] + half) / 1000:g}")
+    return ", ".join(spans) + " mm"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _save_planes(volume: xr.DataArray, output: str, at: Mapping[str, str] | None) -> None:
+    volume.brain.plot_planes(at=at).savefig(output, dpi=150)
+    click.echo(f"Wrote {Path(output).resolve()}")
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"brainxr: warning: {' '.join(str(message).split())}", err=True)
+
+
+def _one_line(error: Exception) -> str:
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(text).split()) or type(error).__name__
+
+
+# --- what is typed ----------------------------------------------------------------
+
+
+def _parsed(options: Mapping[str, Any]) -> dict[str, Any]:
+    lengths = {key: _lengths(options[key]) for key in ("spacing", "origin")}
+    return {**options, **lengths}
+
+
+def _lengths(text: str | None) -> Any:
+    if text is None or "=" not in text:
+        return _number_or_text(text)
+    return _per_axis(text)
+
+
+def _per_axis(text: str) -> dict[str, Any]:
+    return {dim: _number_or_text(value) for dim, value in _pairs(text).items()}
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """``"z=62mm,y=8cm"`` as a mapping."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    for dim, sign, value in pairs:
+        if dim.strip() not in DIMS or not value:
+            found = f"{dim}{sign}{value}"
+            raise ValueError(f"{found!r} in {text!r} is no AXIS=VALUE with the axis z, y or x.")
+    return {dim.strip(): value.strip() for dim, _, value in pairs}
+
+
+def _number_or_text(text: str | None) -> Any:
+    """A bare number is in µm, as in Python."""
+    try:
+        return None if not text else float(text)
+    except ValueError:
+        return text
+
+
+def _whole(dim: str, text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(f"{dim}={text!r} is no number of voxels.")
+    return int(text)
+
+
+def _select(volume: xr.DataArray, selection: str | None) -> xr.DataArray:
+    """``z=6cm:6.4cm`` is a slab, ``y=8cm`` the nearest plane."""
+    for dim, text in _pairs(selection).items() if selection else ():
+        if ":" in text:
+            start, _, stop = text.partition(":")
+            volume = volume.sel({dim: slice(_number_or_text(start), _number_or_text(stop))})
+        else:
+            volume = volume.sel({dim: _number_or_text(text)}, method="nearest")
+        if volume.size == 0:
+            raise ValueError(f"{dim}={text} selects nothing.")
+    return volume
+
+
+def _can_import(*modules: str) -> bool:
+    import importlib.util
+
+    return all(importlib.util.find_spec(module) is not None for module in modules)
+
+
+def _can_show() -> bool:
+    from brainxr.viewer import has_display
+
+    return _can_import("napari") and has_display()

@@ -1,0 +1,257 @@
+"""A selection as a napari layer: where it lies, how big, how bright.
+
+Pure: needs neither napari nor a window. napari 0.9 infers some of this from a
+DataArray by itself, and wrongly so for one-slice slabs, gaps, planes selected
+with a scalar and dark first slices; so everything is given, always in one unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from brainxr import units as u
+from brainxr.backend import stack_of
+from brainxr.contrast import contrast_limits
+from brainxr.errors import GeometryError
+from brainxr.grid import DIMS, Lattice
+from brainxr.lazyarray import StackArray
+
+LayerData: TypeAlias = tuple[Any, dict[str, Any], Literal["image"]]
+
+# Planes from which the contrast is estimated, and pixels of one that are enough.
+SAMPLED_PLANES = 5
+SAMPLED_PIXELS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a layer.
+
+    Attributes
+    ----------
+    name : str
+    lattice : Lattice or None
+        Positions in µm; None for an axis that is none of space.
+    thin : bool
+        Whether the axis was dropped by a scalar selection, or has one position.
+    """
+
+    name: str
+    lattice: Lattice | None
+    thin: bool
+
+    @classmethod
+    def of(cls, data: xr.DataArray, dim: Hashable) -> Self:
+        if dim not in DIMS:
+            return cls(str(dim), None, False)
+        return cls(str(dim), Lattice.of(data[dim]), data[dim].size == 1)
+
+    @property
+    def scale(self) -> float:
+        return 1.0 if self.lattice is None else abs(self.lattice.step)
+
+    @property
+    def translate(self) -> float:
+        """Coordinate of the first voxel centre once the axis runs upwards."""
+        if self.lattice is None:
+            return 0.0
+        last = self.lattice.start + self.lattice.step * float(self.lattice.k[-1])
+        return min(self.lattice.start, last)
+
+    @property
+    def gaps(self) -> npt.NDArray[np.int64] | None:
+        """Place of each plane on the regular grid, upwards; None where none is missing."""
+        if self.lattice is None or not self.lattice.has_gaps:
+            return None
+        k = self.lattice.k
+        return k if self.lattice.step > 0 else k[-1] - k[::-1]
+
+    @property
+    def unit(self) -> str:
+        return "pixel" if self.lattice is None else str(u.MICROMETER)
+
+
+def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
+    """A volume, or any part or projection of one, as a napari image layer.
+
+    Reads a few central planes to find the contrast, unless ``contrast_limits``
+    are given; everything else is lazy. Where the data are provably a selection
+    from a stack and nothing more, napari gets the lazy stack and no dask graph.
+
+    Parameters
+    ----------
+    data : xarray.DataArray
+        Spatial axes named z, y and x with coordinates in a unit of length, in any
+        order; one that was selected with a scalar comes back as an axis of
+        thickness one at its place. Other axes come first.
+    **layer_kwargs
+        Arguments of ``napari.layers.Image`` that replace those found here.
+
+    Returns
+    -------
+    tuple of (array_like, dict, "image")
+        As napari's ``Viewer._add_layer_from_data`` and plugins take it; scale and
+        translate are in µm along the axes z, y, x.
+
+    Raises
+    ------
+    GeometryError
+        When the coordinates don't tell where the voxels are.
+    """
+    axes = [Axis.of(data, dim) for dim in layer_dims(data)]
+    values = _upwards(_values(data, [axis.name for axis in axes]), axes)
+    for i, axis in enumerate(axes):
+        if axis.gaps is not None:
+            values = GapFilled(values, i, axis.gaps)
+    kwargs: dict[str, Any] = {
+        "name": _layer_name(data),
+        "scale": [axis.scale for axis in axes],
+        "translate": [axis.translate for axis in axes],
+        "units": [axis.unit for axis in axes],
+        "axis_labels": [axis.name for axis in axes],
+        "rgb": False,
+        "multiscale": False,
+        "metadata": {"xarray": data},
+        **layer_kwargs,
+    }
+    if kwargs.get("contrast_limits") is None:
+        kwargs["contrast_limits"] = contrast_limits(_sample(values))
+    return values, kwargs, "image"
+
+
+def layer_dims(data: xr.DataArray) -> list[Hashable]:
+    """Axes of the layer: others first, then z, y, x as far as they are known."""
+    if not isinstance(data, xr.DataArray):
+        raise TypeError(
+            f"Expected a DataArray, found {type(data).__name__}. Open a stack with "
+            "brainxr.open(...), or take one variable of a Dataset: dataset['intensity']."
+        )
+    spatial = [dim for dim in DIMS if dim in data.dims or _is_placed(data, dim)]
+    if not any(dim in data.dims for dim in spatial):
+        raise GeometryError(
+            f"There is nothing to show: the axes are {list(data.dims)}, and none is z, y or x."
+        )
+    return [dim for dim in data.dims if dim not in DIMS] + spatial
+
+
+def thin_axes(data: xr.DataArray) -> dict[str, float]:
+    """Position in µm of each axis along which there is one plane."""
+    axes = [Axis.of(data, dim) for dim in layer_dims(data)]
+    return {axis.name: axis.translate for axis in axes if axis.thin}
+
+
+def middle_present(data: xr.DataArray) -> dict[str, float]:
+    """Position in µm around the middle of each axis at which there is a plane.
+
+    The very middle may lie in a gap, where a viewer that opened there would be black.
+    """
+    lattices = {dim: Lattice.of(data[dim]) for dim in DIMS if dim in data.dims}
+    middles = {dim: int(lattice.k[lattice.k.size // 2]) for dim, lattice in lattices.items()}
+    return {dim: lattices[dim].start + lattices[dim].step * k for dim, k in middles.items()}
+
+
+class GapFilled:
+    """An array with zeros where its positions along one axis leave gaps.
+
+    Parameters
+    ----------
+    array : array_like
+    axis : int
+    k : numpy.ndarray of int, shape (n,)
+        Place of each position of the array, increasing from 0.
+    """
+
+    def __init__(self, array: Any, axis: int, k: npt.NDArray[np.int64]) -> None:
+        self.array = array
+        self.axis = axis
+        self.k = k
+        self.shape = (*array.shape[:axis], int(k[-1]) + 1, *array.shape[axis + 1 :])
+        self.dtype = array.dtype
+        self.ndim = len(self.shape)
+        self.size = math.prod(self.shape)
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        parts = list(key) if isinstance(key, tuple) else [key]
+        if Ellipsis in parts:
+            at = parts.index(Ellipsis)
+            parts[at : at + 1] = [slice(None)] * (self.ndim - len(parts) + 1)
+        parts += [slice(None)] * (self.ndim - len(parts))
+        wanted = np.atleast_1d(np.arange(self.shape[self.axis])[parts[self.axis]])
+        place = np.searchsorted(self.k, wanted)
+        there = self.k[place] == wanted
+        # the axis is kept while the present positions are put in place
+        block = self._read(parts, place[there])
+        along = sum(not isinstance(part, int | np.integer) for part in parts[: self.axis])
+        shape = (*block.shape[:along], wanted.size, *block.shape[along + 1 :])
+        filled = np.zeros(shape, self.dtype)
+        filled[(slice(None),) * along + (there,)] = block
+        return filled.take(0, along) if isinstance(parts[self.axis], int | np.integer) else filled
+
+    def _read(self, parts: Sequence[Any], places: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        key = [*parts]
+        key[self.axis] = places
+        return np.asarray(self.array[tuple(key)])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return self[...].astype(dtype or self.dtype, copy=False)
+
+
+def _is_placed(data: xr.DataArray, dim: str) -> bool:
+    """Whether a scalar selection left behind where it was made."""
+    return dim in data.coords and data[dim].ndim == 0 and u.is_length(data[dim].attrs.get("units"))
+
+
+def _values(data: xr.DataArray, dims: Sequence[str]) -> Any:
+    """The values with these axes, dropped ones with length one."""
+    stack = stack_of(data)
+    if stack is not None and stack.dims == data.dims and set(dims) == set(DIMS):
+        return stack.arrange(*dims)
+    dropped = [dim for dim in dims if dim not in data.dims]
+    return data.expand_dims(dropped).transpose(*dims).data
+
+
+def _upwards(values: Any, axes: Sequence[Axis]) -> Any:
+    """Reverse the axes along which the coordinate falls."""
+    falls = [axis.lattice is not None and axis.lattice.step < 0 for axis in axes]
+    if not any(falls):
+        return values
+    key = tuple(slice(None, None, -1) if fall else slice(None) for fall in falls)
+    return values.select(key) if isinstance(values, StackArray) else values[key]
+
+
+def _sample(values: Any) -> npt.NDArray[Any]:
+    """Some pixels of a few planes around the middle; of more planes if those are empty."""
+    depth = values.shape[-3] if values.ndim > 2 else 1
+    middle = depth // 2
+    central = np.unique(np.linspace(0.4 * (depth - 1), 0.6 * (depth - 1), SAMPLED_PLANES).round())
+    sample = _planes(values, sorted({middle, *central.astype(int).tolist()}))
+    if sample.size and sample.min() == sample.max():
+        spread = np.unique(np.linspace(0, depth - 1, 4 * SAMPLED_PLANES).round())
+        sample = _planes(values, spread.astype(int).tolist())
+    return sample
+
+
+def _planes(values: Any, places: Sequence[int]) -> npt.NDArray[Any]:
+    height, width = values.shape[-2:] if values.ndim > 1 else (1, values.shape[-1])
+    step = max(1, math.isqrt(height * width // SAMPLED_PIXELS))
+    window = (slice(None, None, step),) * min(2, values.ndim)
+    leading = tuple(size // 2 for size in values.shape[: max(0, values.ndim - 3)])
+    if values.ndim < 3:
+        return np.asarray(values[window])
+    return np.stack([np.asarray(values[(*leading, place, *window)]) for place in places])
+
+
+def _layer_name(data: xr.DataArray) -> str:
+    """The stack's own name, and where a plane was cut."""
+    source = data.attrs.get("source")
+    name = PurePath(source).stem if source else str(data.name or "volume")
+    cuts = [f"{dim} = {u.show_micrometers(position)}" for dim, position in thin_axes(data).items()]
+    return ", ".join([name, *cuts])

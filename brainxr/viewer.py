@@ -1,0 +1,199 @@
+"""napari: a layer in a window. The only user of napari, and only when it is used."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from brainxr.errors import DisplayError, GeometryError, MissingExtraError
+from brainxr.grid import DIMS
+from brainxr.layers import image_layer, layer_dims, middle_present, thin_axes
+
+if TYPE_CHECKING:
+    import napari
+    from napari.components import ViewerModel
+
+
+def view(
+    data: xr.DataArray, viewer: ViewerModel | None = None, *, block: bool | None = None,
+    **layer_kwargs: Any,
+) -> ViewerModel:  # fmt: skip
+    """Show a volume, or any selection or reduction of one, in napari at its true place.
+
+    Scale, place and unit come from the coordinates, the contrast from a few
+    central planes. A plane selected with a scalar (``vol.sel(y="8 cm",
+    method="nearest")``) is shown as a plane of one voxel's thickness where it was
+    cut, not at every position. Pixels are read as they are shown.
+
+    Parameters
+    ----------
+    data : xarray.DataArray
+        With axes among z, y, x in any order, and coordinates in a unit of length.
+    viewer : napari.Viewer or napari.components.ViewerModel, optional
+        Where to add the layer. Default: a new window.
+    block : bool, optional
+        Whether to wait until the window is closed. Default: in a script, where the
+        window would vanish at the end, yes; in IPython, in a notebook, with an
+        event loop running, or with a viewer that was given, no.
+    **layer_kwargs
+        Passed to ``viewer.add_image``: ``colormap="magma"``, ``name=...``; they
+        replace what is found here.
+
+    Returns
+    -------
+    napari.Viewer or napari.components.ViewerModel
+
+    Raises
+    ------
+    MissingExtraError
+        When napari is not installed.
+    DisplayError
+        When there is no display on which to open a window.
+    GeometryError
+        When the coordinates don't tell where the voxels are, or are not those of
+        the viewer.
+
+    Examples
+    --------
+    >>> from napari.components import ViewerModel
+    >>> vol = brainxr.open(brainxr.sample("phantom"))
+    >>> viewer = brainxr.view(vol.sel(y="8 cm", method="nearest"), ViewerModel())
+    >>> viewer.layers[0].translate.tolist()[1]
+    80000.0
+    """
+    values, kwargs, _ = image_layer(data, **layer_kwargs)
+    is_new = viewer is None
+    if viewer is None:
+        viewer = _new_window()
+    else:
+        _refuse_other_axes(viewer, kwargs["axis_labels"])
+    _add(viewer, values, kwargs, layer_kwargs)
+    _turn_to(viewer, data, is_new)
+    if block or (block is None and is_new and _is_script()):
+        _napari().run()
+    return viewer
+
+
+def _add(viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str, Any]) -> None:
+    """Add the layer; arguments that an older napari doesn't know are left out if they are ours."""
+    known = inspect.signature(type(viewer).add_image).parameters
+    layer = viewer.add_image(
+        values, **{key: value for key, value in kwargs.items() if key in known or key in own}
+    )
+    low, high = layer.contrast_limits
+    # napari would let the slider go no further than the limits themselves
+    layer.contrast_limits_range = _slider_range(low, high, values.dtype)
+
+
+def _slider_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float, float]:
+    room = high - low
+    if dtype.kind not in "iu":
+        return low - room, high + room
+    bounds = np.iinfo(dtype)
+    if bounds.max - bounds.min < 256:
+        return float(bounds.min), float(bounds.max)
+    return max(low - room, float(bounds.min)), min(high + room, float(bounds.max))
+
+
+def _new_window() -> napari.Viewer:
+    napari = _napari()
+    refuse_without_display()
+    viewer = napari.Viewer(title="brainxr")
+    # napari 0.9 moved the scale bar
+    bars = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
+    bars.scale_bar.visible = True
+    return viewer
+
+
+def _napari() -> Any:
+    if importlib.util.find_spec("napari") is None:
+        raise MissingExtraError(
+            "napari is not installed. Install it with a Qt: pip install 'brainxr[napari]'. "
+            "Pictures without it: data.brain.plot_planes()."
+        )
+    import napari
+
+    return napari
+
+
+def _refuse_other_axes(viewer: ViewerModel, labels: list[str]) -> None:
+    """napari aligns axes from the last one on, whatever their names."""
+    if not viewer.layers:
+        return
+    shown = list(viewer.dims.axis_labels)[-len(labels) :]
+    others = [(a, b) for a, b in zip(shown, labels[-len(shown) :], strict=True) if a != b]
+    if any(a in DIMS and b in DIMS for a, b in others):
+        raise GeometryError(
+            f"The viewer's axes end with {shown}, and the data's are {labels}: napari would put "
+            "one for the other. Say where a projection lies, for example "
+            "data.assign_coords(y=vol.y[0]), or show it in a new viewer."
+        )
+
+
+def _turn_to(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
+    """Show the new layer: a new window faces a plane, any window moves to its place."""
+    thin = thin_axes(data)
+    names = [str(dim) for dim in layer_dims(data)]
+    first = viewer.dims.ndim - len(names)
+    if is_new and len(names) > 2:
+        viewer.dims.order = tuple(sorted(range(len(names)), key=lambda i: names[i] not in thin))
+    places = {**(middle_present(data) if is_new else {}), **thin}
+    for name, position in places.items():
+        axis = first + names.index(name)
+        if axis not in viewer.dims.displayed:
+            viewer.dims.set_point(axis, position)
+    if is_new:
+        viewer.reset_view()
+
+
+def _is_script() -> bool:
+    """Whether nothing else keeps the window alive: no prompt, no notebook, no event loop."""
+    if hasattr(sys, "ps1") or sys.flags.interactive:
+        return False
+    ipython = sys.modules.get("IPython")
+    return ipython is None or ipython.get_ipython() is None
+
+
+def has_display() -> bool:
+    """Whether Qt could open a window; it ends the process where it can't."""
+    platform = os.environ.get("QT_QPA_PLATFORM", "")
+    if sys.platform in ("win32", "darwin") or platform.split(":")[0] in ("offscreen", "vnc"):
+        return True
+    if os.environ.get("WAYLAND_DISPLAY"):
+        return True
+    return _x_server_answers(os.environ.get("DISPLAY", ""))
+
+
+def _x_server_answers(display: str) -> bool:
+    host, _, number = display.partition(":")
+    if not number:
+        return False
+    if host and host != "unix":
+        return True  # a forwarded display; Qt will say if it isn't there
+    name = f"/tmp/.X11-unix/X{number.split('.')[0]}"
+    for address in (name, "\0" + name):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+            try:
+                server.connect(address)
+            except OSError:
+                continue
+            return True
+    return False
+
+
+def refuse_without_display() -> None:
+    """Refuse to open a window where there is no display, which Qt would not survive."""
+    if not has_display():
+        raise DisplayError(
+            "There is no display to open a window on (DISPLAY is "
+            f"{os.environ.get('DISPLAY') or 'not set'!s}). For pictures use "
+            "data.brain.plot_planes() or .brain.montage(); for napari without a screen set "
+            "QT_QPA_PLATFORM=offscreen, or start a virtual display: xvfb-run python script.py."
+        )

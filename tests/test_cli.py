@@ -1,0 +1,107 @@
+"""The command ``brainxr``, as it is typed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import MadeStack, MakeStack
+from PIL import Image
+
+
+def brainxr(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "brainxr", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "", **environment},
+    )
+
+
+def test_info(make_stack: MakeStack) -> None:
+    numbers = [1, 2, 3, 6, 7]
+    made = make_stack((5, 7, 11), numbers=numbers, folder="coronal_50um")
+    done = brainxr("info", made.path, "--spacing", "y=0.1mm")
+    assert done.returncode == 0
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert lines["source"] == made.path
+    assert lines["shape"] == "z 7 x y 5 x x 11 (stacked along y: coronal)"
+    assert lines["dtype"] == "uint16, uncompressed"
+    assert lines["spacing"] == "z 50, y 100, x 50 µm (from y: argument; z, x: name '50um')".replace(
+        "y: argument; z, x: name '50um'", "z, x: name '50um'; y: argument"
+    )
+    assert lines["extent"] == "z -0.025 to 0.325, y -0.05 to 0.65, x -0.025 to 0.525 mm"
+    assert lines["size"] == "770 B in 5 files"
+    assert lines["gaps"] == "numbers 4-5 are missing"
+    assert "2 of 7 slices are missing" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "nowhere"], "There is no file or folder 'nowhere'"),
+        (["info", "{stack}", "--spacing", "5 kg"], "'5 kg' is no length"),
+        (["info", "{stack}", "--spacing", "q=5mm"], "no AXIS=VALUE"),
+        (["view", "{stack}", "--sel", "z=9mm:8mm"], "selects nothing"),
+        (["plot", "{stack}", "--at", "z=5 mn"], "'mn' is not defined"),
+        (["sample", "phantm"], "phantom"),
+    ],
+)
+def test_errors_are_one_line(stack: MadeStack, arguments: list[str], message: str) -> None:
+    done = brainxr(*(a.format(stack=stack.path) for a in arguments))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("brainxr: ")
+
+
+def test_debug_shows_the_traceback() -> None:
+    done = brainxr("--debug", "info", "nowhere")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_check(make_stack: MakeStack) -> None:
+    made = make_stack((5, 7, 11))
+    assert brainxr("check", made.path).returncode == 0
+    tifffile.imwrite(made.paths[2], np.zeros((7, 12), "u2"))
+    made.paths[3].write_bytes(b"II")
+    done = brainxr("check", made.path)
+    assert done.returncode == 1
+    assert "slice_003.tif: has shape (7, 12)" in done.stderr
+    assert "slice_004.tif" in done.stderr
+
+
+def test_plot(stack: MadeStack, tmp_path: Path) -> None:
+    picture = tmp_path / "planes.png"
+    done = brainxr("plot", stack.path, "-o", picture, "--at", "z=0.2mm,y=300")
+    assert done.returncode == 0, done.stderr
+    assert str(picture) in done.stdout
+    assert np.asarray(Image.open(picture).convert("L")).std() > 10
+
+
+def test_sample_and_demo(tmp_path: Path) -> None:
+    folder = tmp_path / "head_1mm"
+    done = brainxr("sample", "phantom", folder, "--shape", "z=8,y=12,x=10")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(folder)
+    assert "z 8 x y 12 x x 10" in brainxr("info", folder).stdout
+    picture = tmp_path / "demo.png"
+    demo = brainxr("demo", "--no-show", "-o", picture, BRAINXR_CACHE=str(tmp_path / "cache"))
+    assert demo.returncode == 0, demo.stderr
+    assert picture.exists()
+
+
+def test_view_without_a_display(stack: MadeStack) -> None:
+    done = brainxr("view", stack.path, DISPLAY="", WAYLAND_DISPLAY="", QT_QPA_PLATFORM="")
+    assert done.returncode == 1
+    assert "plot_planes" in done.stderr

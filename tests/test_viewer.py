@@ -1,0 +1,236 @@
+"""napari, as a model without a window and as a real window with pixels."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import xarray as xr
+from conftest import MakeStack
+
+import brainxr
+from brainxr import viewer as viewer_module
+from brainxr.errors import DisplayError, GeometryError, MissingExtraError
+
+pytest.importorskip("napari")
+
+from napari.components import ViewerModel
+
+SPACING = {"z": 100.0, "y": 50.0, "x": 25.0}
+
+
+@pytest.fixture
+def vol(make_stack: MakeStack) -> xr.DataArray:
+    return brainxr.open(make_stack((9, 24, 40)).path, spacing=SPACING)
+
+
+# --- the model --------------------------------------------------------------------
+
+
+def test_layer_has_place_size_and_unit(vol: xr.DataArray) -> None:
+    viewer = brainxr.view(vol[2:, ::-1], ViewerModel())
+    layer = viewer.layers[0]
+    np.testing.assert_allclose(layer.scale, [100, 50, 25])
+    np.testing.assert_allclose(layer.translate, [200, 0, 0])
+    assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
+    assert layer.axis_labels == ("z", "y", "x")
+    assert layer.metadata["xarray"].identical(vol[2:, ::-1])
+    assert viewer.layers.units is not None
+
+
+def test_the_slider_can_leave_the_limits(vol: xr.DataArray) -> None:
+    layer = brainxr.view(vol, ViewerModel(), contrast_limits=(1000, 2000)).layers[0]
+    assert layer.contrast_limits_range == [0, 3000]
+
+
+def test_a_plane_moves_the_viewer_to_its_place(vol: xr.DataArray) -> None:
+    viewer = brainxr.view(vol, ViewerModel())
+    brainxr.view(vol.sel(z="0.7 mm"), viewer)
+    assert viewer.dims.point[0] == 700
+    assert viewer.layers[1].extent.world[:, 0].tolist() == [700, 700]
+
+
+def test_planes_of_any_axis_line_up_with_their_volume(vol: xr.DataArray) -> None:
+    viewer = brainxr.view(vol, ViewerModel())
+    for selection in (vol.sel(x=250), vol.sel(y=400), vol.transpose("x", "y", "z")[3:6]):
+        layer = brainxr.view(selection, viewer).layers[-1]
+        for i, dim in enumerate("zyx"):
+            low, high = layer.extent.world[:, i]
+            assert (low, high) == (selection[dim].min(), selection[dim].max())
+
+
+def test_a_projection_does_not_pass_for_other_axes(vol: xr.DataArray) -> None:
+    viewer = brainxr.view(vol, ViewerModel())
+    with pytest.raises(GeometryError, match="assign_coords"):
+        brainxr.view(vol.max("y"), viewer)
+    assert len(viewer.layers) == 1
+    placed = vol.max("y", keep_attrs=True).assign_coords(y=vol.y[3])
+    assert brainxr.view(placed, viewer).layers[1].translate.tolist() == [0, 150, 0]
+
+
+def test_accessor_and_own_arguments(vol: xr.DataArray) -> None:
+    layer = vol.brain.view(ViewerModel(), colormap="magma", name="mine").layers[0]
+    assert (layer.colormap.name, layer.name) == ("magma", "mine")
+    with pytest.raises(TypeError, match="colourmap"):
+        vol.brain.view(ViewerModel(), colourmap="magma")
+
+
+def test_a_broken_slice_is_named(make_stack: MakeStack) -> None:
+    made = make_stack((9, 6, 5))
+    volume = brainxr.open(made.path)
+    made.paths[4].write_bytes(made.paths[4].read_bytes()[:-3])
+    os.utime(made.paths[4], ns=(0, 0))
+    with pytest.raises(brainxr.SliceReadError, match=r"slice_005.tif' is truncated"):
+        brainxr.view(volume, ViewerModel())
+
+
+# --- what is missing --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("display", ["", ":4242", "nonsense"])
+def test_without_a_display_it_says_so(vol: xr.DataArray, monkeypatch, display: str) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    monkeypatch.setenv("DISPLAY", display)
+    with pytest.raises(DisplayError, match=r"plot_planes\(\).*QT_QPA_PLATFORM=offscreen"):
+        brainxr.view(vol)
+
+
+def test_without_napari_it_says_what_to_install(vol: xr.DataArray, monkeypatch) -> None:
+    monkeypatch.setattr(viewer_module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'brainxr\[napari\]'"):
+        brainxr.view(vol)
+
+
+def test_nothing_heavy_is_imported_with_brainxr() -> None:
+    heavy = "napari|matplotlib|nilearn|nibabel|zarr|qtpy|skimage|distributed"
+    code = f"""
+        import sys, re, brainxr
+        loaded = {{name.partition('.')[0] for name in sys.modules}}
+        sys.exit(str([name for name in loaded if re.fullmatch({heavy!r}, name)]).strip('[]') or 0)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+# --- the window -------------------------------------------------------------------
+
+
+def window_or_skip() -> None:
+    if viewer_module.has_display():
+        return
+    if os.environ.get("BRAINXR_REQUIRE_WINDOW"):
+        pytest.fail("BRAINXR_REQUIRE_WINDOW is set, and there is no display")
+    pytest.skip("no display to open a window on")
+
+
+def bright_box(vol: xr.DataArray) -> xr.DataArray:
+    """The volume all dark but for a box of known place in µm."""
+    where = (vol.z >= 300) & (vol.z <= 500) & (vol.y >= 200) & (vol.y <= 600) & (vol.x >= 500)
+    return xr.where(where, np.uint16(1000), np.uint16(0)).transpose("z", "y", "x").assign_attrs(
+        vol.attrs
+    ).assign_coords(vol.coords)  # fmt: skip
+
+
+def box_on_screen(viewer) -> list[float]:
+    """Extent in µm of what is bright on the canvas: first and last row, first and last column."""
+    canvas = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+    bright = canvas.min(-1) > 200
+    rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
+    camera = viewer.scene.camera
+    um_per_pixel = 1 / camera.zoom
+    centre = np.asarray(camera.center)[-2:]
+    middle = (np.asarray(canvas.shape[:2]) - 1) / 2
+    spans = []
+    for axis, places in enumerate((rows, columns)):
+        for edge in (places[0] - 0.5, places[-1] + 0.5):
+            spans.append(float((edge - middle[axis]) * um_per_pixel + centre[axis]))
+    return spans
+
+
+@pytest.fixture
+def shown(request: pytest.FixtureRequest):
+    """Show in a real window; closed afterwards, with nothing left open."""
+    window_or_skip()
+    from qtpy.QtWidgets import QApplication
+
+    opened = []
+
+    def show(data: xr.DataArray, **kwargs):
+        viewer = brainxr.view(data, block=False, **kwargs)
+        opened.append(viewer)
+        viewer.window.resize(900, 700)
+        viewer.canvas.overlays.scale_bar.visible = False
+        for _ in range(5):
+            QApplication.processEvents()
+        viewer.reset_view()
+        QApplication.processEvents()
+        return viewer
+
+    yield show
+    for viewer in opened:
+        viewer.close()
+    QApplication.processEvents()
+
+
+# Edges of the box: half a voxel beyond its first and last centre.
+Z_EDGES, Y_EDGES, X_EDGES = (250.0, 550.0), (175.0, 625.0), (487.5, 987.5)
+
+
+@pytest.mark.window
+@pytest.mark.parametrize(
+    ("select", "edges"),
+    [
+        (lambda v: v.sel(z="0.4 mm"), (*Y_EDGES, *X_EDGES)),
+        (lambda v: v.sel(y="0.4 mm"), (*Z_EDGES, *X_EDGES)),
+        (lambda v: v.sel(x="0.6 mm"), (*Z_EDGES, *Y_EDGES)),
+        (lambda v: v[::-1, ::-1].sel(z=slice(500, 300)), (*Y_EDGES, *X_EDGES)),
+        (lambda v: v.sel(z=slice("0.3 mm", "0.5 mm")).max("z"), (*Y_EDGES, *X_EDGES)),
+    ],
+    ids=["axial", "coronal", "sagittal", "reversed slab", "projection"],
+)
+def test_the_window_shows_the_box_where_it_lies(
+    vol: xr.DataArray, make_stack: MakeStack, shown, select, edges
+) -> None:
+    box = bright_box(vol)
+    made = make_stack(box.shape, folder="box_100um", values=box.values)
+    volume = brainxr.open(made.path, spacing=SPACING)
+    viewer = shown(select(volume), contrast_limits=(0, 1000))
+    found = box_on_screen(viewer)
+    # one pixel of the canvas is the best that a picture can tell
+    np.testing.assert_allclose(found, edges, atol=1.5 / viewer.scene.camera.zoom)
+
+
+@pytest.mark.window
+def test_a_plane_is_not_drawn_at_other_places(vol: xr.DataArray, shown) -> None:
+    box = bright_box(vol)
+    viewer = shown(box, contrast_limits=(0, 1000), visible=False)
+    brainxr.view(box.sel(z=400), viewer, contrast_limits=(0, 1000))
+    there = viewer.screenshot(canvas_only=True, flash=False)[..., 0].max()
+    viewer.dims.set_point(0, 500)
+    elsewhere = viewer.screenshot(canvas_only=True, flash=False)[..., 0].max()
+    assert (there > 200, elsewhere < 50) == (True, True)
+
+
+@pytest.mark.window
+def test_a_script_waits_until_the_window_is_closed(vol: xr.DataArray) -> None:
+    window_or_skip()
+    code = f"""
+        import time, brainxr
+        from qtpy.QtCore import QTimer
+        vol = brainxr.open({vol.attrs["source"]!r})
+        import napari
+        QTimer.singleShot(1500, lambda: napari.current_viewer().close())
+        start = time.monotonic()
+        viewer = brainxr.view(vol)
+        print("closed after", time.monotonic() - start > 1)
+    """
+    script = "from napari.qt import get_qapp\nget_qapp()\n" + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "closed after True" in done.stdout
