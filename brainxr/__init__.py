@@ -24,6 +24,7 @@ from brainxr.errors import (
     SpacingWarning,
     StackError,
 )
+from brainxr.samples import sample
 from brainxr.viewer import view
 
 __version__ = _version("brainxr")

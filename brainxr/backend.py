@@ -97,7 +97,9 @@ def stack_of(data: xr.DataArray) -> StackArray | None:
     return None
 
 
-def _transposed(stack: StackArray, key: tuple[Any, ...], dims: tuple[Any, ...]) -> StackArray | None:
+def _transposed(
+    stack: StackArray, key: tuple[Any, ...], dims: tuple[Any, ...]
+) -> StackArray | None:
     """The selection that a vectorised index is, where it only reorders the axes.
 
     xarray turns a lazy transpose into index arrays of shape (n, 1, 1), (1, m, 1), ...

@@ -128,6 +128,8 @@ class Lattice:
         values = _in_micrometers(coordinate, name)
         if values.size == 0:
             raise GeometryError(f"There is nothing along {name!r}: the selection is empty.")
+        if not np.isfinite(values).all():
+            raise GeometryError(f"Positions along {name!r} are not all finite numbers.")
         hint = _spacing_attribute(coordinate)
         if values.size == 1:
             if hint is None:
@@ -188,7 +190,16 @@ def _spacing_attribute(coordinate: xr.DataArray) -> float | None:
     spacing: Any = coordinate.attrs.get("spacing")
     if spacing is None:
         return None
-    return float(spacing) * u.factor(coordinate.attrs["units"], to=u.MICROMETER)
+    try:
+        micrometers = float(spacing) * u.factor(coordinate.attrs["units"], to=u.MICROMETER)
+    except (TypeError, ValueError):
+        micrometers = np.nan
+    if not 0 < micrometers < np.inf:
+        raise GeometryError(
+            f"The attribute 'spacing' of {coordinate.name!r} is {spacing!r}; it has to be a number "
+            "above zero, in the coordinate's unit."
+        )
+    return micrometers
 
 
 def _length_unit(coordinate: xr.DataArray, name: Hashable) -> str:

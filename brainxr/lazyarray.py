@@ -215,7 +215,7 @@ class StackArray:
         """
         shape = np.broadcast_shapes(*(part.shape for part in index))
         uniques, inverses = zip(*(np.unique(p, return_inverse=True) for p in index), strict=True)
-        if np.prod([len(u) for u in uniques]) <= 2 * np.prod(shape):
+        if np.prod([len(u) for u in uniques]) <= np.prod(shape):
             box = self.select(uniques).read()
             places = (i.reshape(p.shape) for i, p in zip(inverses, index, strict=True))
             return np.asarray(box[tuple(places)])
@@ -229,9 +229,11 @@ class StackArray:
         for axis, part in zip(self.order, index, strict=True):
             places[axis] = np.asarray(self.choices[axis])[part]
         values = np.empty(index[0].size, self.dtype)
-        for position in np.unique(places[0]):
-            here = np.flatnonzero(places[0] == position)
-            values[here] = self._read_points_of(int(position), places[1][here], places[2][here])
+        by_slice = np.argsort(places[0], kind="stable")
+        borders = np.flatnonzero(np.diff(places[0][by_slice])) + 1
+        for here in np.split(by_slice, borders):
+            position = int(places[0][here[0]])
+            values[here] = self._read_points_of(position, places[1][here], places[2][here])
         return values
 
     def _read_points_of(

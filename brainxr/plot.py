@@ -1,20 +1,20 @@
-"""Pictures without a viewer: three planes through a point, a montage. The only user of matplotlib.
+"""Pictures without a viewer: planes through a point, a montage. The only user of matplotlib.
 
-    volume ── axes_of ──▶ where its voxels are ── cuts ──▶ which planes
-    sizes in mm ── arrange ──▶ one scale for all panels ──▶ how many voxels are worth reading
-    planes ── read, at once ──▶ images ── contrast ──▶ Figure
+    volume ── axes_of ──▶ where its voxels are ── planes ──▶ what to draw, its size in mm
+    sizes ── fit ──▶ one scale for all panels ── thin ──▶ the voxels worth reading
+    read, at once ──▶ images ── contrast_limits ──▶ Figure
 
-Pictures are drawn as any image viewer does it: x increases to the right, y and z
+Pictures are drawn as image viewers do it: x increases to the right, y and z
 downwards, whichever way round the array is stored.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,30 +23,31 @@ import xarray as xr
 from brainxr import units as u
 from brainxr.contrast import contrast_limits
 from brainxr.errors import GeometryError, MissingExtraError
-from brainxr.grid import DIMS, Lattice
+from brainxr.grid import DIMS, OFF_GRID_IN_VOXELS, Lattice
 from brainxr.stack import PLANES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
-# An MRI's background is black, and grey letters do not outshine the dark tissue.
-BACKGROUND, INK, CROSSHAIR, MISSING = "black", "0.8", "#ffb000", "0.35"
+    Image: TypeAlias = npt.NDArray[Any]
 
-# Room around a panel for its title, ticks and labels, and the least width that a
-# title needs; in inches.
-MARGINS = {"left": 0.65, "right": 0.15, "top": 0.4, "bottom": 0.55}
-TITLE_WIDTH = 1.9
+BACKGROUND, INK, MARK, HATCH = "black", "0.8", "#ffb000", "0.35"
 
-# Longest side of a panel, in inches: one panel alone, three beside each other.
+# Inches around a panel for its title, ticks and labels; the least width that a title
+# needs, which may reach over the margins; the longest side of a panel, one alone and
+# three beside each other; and the room that two ticks need.
+LEFT, RIGHT, TOP, BOTTOM = 0.65, 0.15, 0.4, 0.55
+TITLE_WIDTH = 1.5
 ALONE, TOGETHER = 5.5, 3.6
+TWO_TICKS = 0.5
 
-# A montage: gap between panels, width of the figure, least width of a panel, in
-# inches; and the width of the figure relative to its height.
-GAP, MONTAGE_WIDTH, LEAST_WIDTH, MONTAGE_ASPECT = 0.04, 10.0, 0.9, 1.6
+# Inches between the panels of a montage, the least width that a label needs, and the
+# longest side of the figure; and its width relative to its height.
+GAP, LABEL_WIDTH, MONTAGE_SIDE = 0.04, 0.8, 10.0
+MONTAGE_ASPECT = 1.6
 
-# Fewer voxels than this for a pixel of the screen are never drawn.
+# Of a big plane, no more voxels are read than these for a pixel, along each axis.
 VOXELS_A_PIXEL = 2
 
 
@@ -57,47 +58,50 @@ def plot_planes(
 ) -> Figure:  # fmt: skip
     """Axial, coronal and sagittal plane through a point, in mm, as a matplotlib figure.
 
-    Only the planes shown are read, together; of planes with more than two voxels
-    for every pixel of their panel in both directions, every second, third, ...
-    voxel is read, so that at least two a pixel remain. For finer pictures of big
-    volumes give a larger `figsize`, or set ``rcParams["figure.dpi"]``.
+    Only the planes shown are read, all at once. Of planes much larger than their
+    panel only every second, third, ... voxel is read, so that at least two for
+    every pixel remain along each axis: for finer pictures of big volumes give a
+    larger `figsize`, or set ``rcParams["figure.dpi"]``.
 
-    Panels have one scale, whatever the voxels' shape. Missing slices leave an
-    empty, hatched strip at their true position. A plane already selected
+    All panels have one scale, whatever the shape of the voxels. Missing slices
+    leave a hatched strip where they should be. A plane that is already selected
     (``vol.sel(y="8 cm", method="nearest")``) is drawn alone, and so is a slab of
     one slice, whose other planes would be lines.
 
     Parameters
     ----------
-    volume : xarray.DataArray, dims z, y, x or two of them
+    volume : xarray.DataArray, dims z, y, x or two of them, in any order
         With coordinates in a unit of length.
     at : mapping of str to float, str or pint.Quantity, optional
         The point, by axis: ``{"z": "62 mm", "y": 80_000}``. A plain number is in
         the unit of the coordinate, which is µm wherever brainxr made it. The
-        nearest voxels are shown. Default, for each axis: the middle.
+        nearest voxel is shown. Default, for each axis: the middle.
     crosshair : bool
-        Whether to mark the point. In a single panel, only what `at` names is marked.
+        Whether to mark the point. In a panel that is alone, only the axes that
+        `at` names are marked.
     cmap : str
         Name of a matplotlib colour map.
     vmin, vmax : float, optional
         Limits of contrast, the same for all panels. Default: robust percentiles of
         what is shown, see `brainxr.contrast.contrast_limits`.
-    figsize : (float, float), optional
+    figsize : tuple of float, optional
         Width and height of the figure, in inches. Default: what the panels need.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Made by pyplot, with one Axes for each plane, in mm.
+        Made by pyplot; one Axes a plane, with limits in mm.
 
     Raises
     ------
     GeometryError
-        When a coordinate is missing, irregular or has no unit of length; when the
-        selection is empty, has other axes than z, y and x or less than two of
-        them; when `at` lies outside or names another axis.
+        When a coordinate has no unit of length or is irregular; when the selection
+        is empty, or has other axes than z, y and x, or less than two; when `at`
+        lies outside of the volume or names another axis.
     LengthError
         When a value of `at` is no length.
+    TypeError
+        When it is no DataArray, or its values are neither bool nor int nor float.
     MissingExtraError
         When matplotlib is not installed.
 
@@ -105,32 +109,580 @@ def plot_planes(
     --------
     >>> vol = brainxr.open(brainxr.sample("phantom"))
     >>> figure = plot_planes(vol, at={"z": "62 mm"})
-    >>> [axes.get_title() for axes in figure.axes]
-    ['axial, z = 62 mm', 'coronal, y = 88 mm', 'sagittal, x = 88 mm']
+    >>> figure.axes[0].get_title()
+    'axial, z = 62 mm'
     """
-    plt = _import_pyplot()
-    style = _Style(plt.get_cmap(cmap), vmin, vmax)
     axes = _axes_of(volume)
-    cuts = _cuts(volume, axes, at or {})
-    planes = _planes_worth_drawing(axes)
-    sizes = [(axes[across].length, axes[down].length) for _, down, across in planes.values()]
-    arrange = partial(_arrange, sizes, len(sizes), MARGINS, TITLE_WIDTH)
-    layout = _fit(arrange, figsize, (TOGETHER if len(sizes) > 1 else ALONE) / np.max(sizes))
-    shown = {dim: _thin(axis, layout.scale) for dim, axis in axes.items()}
-    images = _read({
-        name: volume.variable.isel(_indexer(shown, (down, across), cuts))
-        for name, (_, down, across) in planes.items()
-    })
-    style = style.for_values(images.values())
-
-    figure = _new_figure(layout)
-    panels = {}
-    for box, (name, (cut, down, across)) in zip(layout.boxes, planes.items(), strict=True):
-        panels[name] = _draw(figure, box, images[name], shown[down], shown[across], style)
-        _label(panels[name], _title(volume, name, cut, axes, cuts), down, across)
-        marked = (down, across) if len(planes) > 1 else tuple(at or ())
+    point = _point(volume, axes, at or {})
+    planes = _planes_through(volume, axes, point)
+    sizes = [plane.size for plane in planes]
+    layout = _Layout.fit(
+        partial(_place, sizes, len(sizes), (LEFT, RIGHT, TOP, BOTTOM), TITLE_WIDTH),
+        (TOGETHER if len(sizes) > 1 else ALONE) / np.max(sizes),
+        figsize,
+    )
+    figure = _paint(volume, planes, layout, _Style(cmap, vmin, vmax))
+    marked = {dim: place for dim, place in point.items() if len(planes) > 1 or dim in (at or {})}
+    for panel, plane in zip(figure.axes, planes, strict=True):
+        _draw_frame(panel, plane, layout.scale)
         if crosshair:
-            _draw_crosshair(panels[name], axes, cuts, down, across, marked)
-    largest = max(range(len(sizes)), key=lambda i: sizes[i][0] * sizes[i][1])
-    _draw_scale_bar(figure.axes[largest], layout.scale)
+            _draw_crosshair(panel, plane, marked)
     return figure
+
+
+def montage(
+    volume: xr.DataArray, axis: str = "z", n: int = 12, *, columns: int | None = None,
+    cmap: str = "gray", vmin: float | None = None, vmax: float | None = None,
+    figsize: tuple[float, float] | None = None,
+) -> Figure:  # fmt: skip
+    """Evenly spaced planes along one axis, side by side, as a matplotlib figure.
+
+    Only these planes are read, all at once, and thinned as in `plot_planes`. Each
+    shows its coordinate in mm; contrast and scale are the same for all.
+
+    Parameters
+    ----------
+    volume : xarray.DataArray, dims z, y, x in any order
+        With coordinates in a unit of length.
+    axis : {"z", "y", "x"}
+        Axis along which the planes lie: axial, coronal or sagittal ones.
+    n : int
+        Number of planes: the middles of `n` equal parts of the axis. There are
+        fewer where the axis has fewer voxels, or gaps.
+    columns : int, optional
+        Panels in a row. Default: what makes the figure a landscape.
+    cmap, vmin, vmax, figsize
+        As in `plot_planes`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Made by pyplot; one Axes a plane, with limits in mm.
+
+    Raises
+    ------
+    GeometryError, TypeError, MissingExtraError
+        As in `plot_planes`; also when the volume has no such axis.
+    ValueError
+        When `n` or `columns` is less than 1.
+
+    Examples
+    --------
+    >>> vol = brainxr.open(brainxr.sample("phantom"))
+    >>> len(montage(vol, "y", n=6).axes)
+    6
+    """
+    for name, count in {"n": n, "columns": 1 if columns is None else columns}.items():
+        if not isinstance(count, int | np.integer) or count < 1:
+            raise ValueError(f"{name}={count!r}: give a whole number of 1 or more.")
+    axes = _axes_of(volume)
+    if axis not in axes or len(axes) < 3:
+        raise GeometryError(
+            f"A montage along {axis!r} needs a volume with axes z, y and x; this one has "
+            f"{_names(volume.dims)}. A plane is drawn by plot_planes."
+        )
+    planes = _planes_along(volume, axes, axis, n)
+    columns = min(columns or _columns_for_landscape(len(planes), planes[0].size), len(planes))
+    rows = math.ceil(len(planes) / columns)
+    width, height = planes[0].size
+    layout = _Layout.fit(
+        partial(_place, [planes[0].size] * len(planes), columns, (GAP / 2,) * 4, LABEL_WIDTH),
+        MONTAGE_SIDE / max(columns * width, rows * height),
+        figsize,
+    )
+    figure = _paint(volume, planes, layout, _Style(cmap, vmin, vmax))
+    for panel, plane in zip(figure.axes, planes, strict=True):
+        _draw_label(panel, plane)
+    return figure
+
+
+# --- what to draw -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """An axis of a volume, in mm, and which of its voxels are read.
+
+    Where `stride` is more than 1, the axis is cut into parts of that many voxels,
+    missing ones included, and of each part the first voxel is read.
+    """
+
+    name: str
+    lattice: Lattice
+    stride: int = 1
+
+    def position(self, place: int) -> float:
+        """Centre of a voxel, in mm."""
+        return float(self.lattice.start + self.lattice.step * self.lattice.k[place]) / 1000
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels, missing ones included."""
+        return int(self.lattice.k[-1]) + 1
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """Outer edges of the first and the last voxel, in mm."""
+        return self._edge(0), self._edge(self.voxels)
+
+    @property
+    def length(self) -> float:
+        return abs(self.edges[1] - self.edges[0])
+
+    @property
+    def parts(self) -> tuple[Any, int]:
+        """In which part each voxel that is read lies, and how many parts there are."""
+        return np.unique(self.lattice.k // self.stride), -(-self.voxels // self.stride)
+
+    @property
+    def part_edges(self) -> tuple[float, float]:
+        """Outer edges of the first and the last part, in mm."""
+        return self._edge(0), self._edge(self.parts[1] * self.stride)
+
+    @property
+    def part_length(self) -> float:
+        return abs(self.lattice.step) * self.stride / 1000
+
+    @property
+    def indexer(self) -> Any:
+        """Index of the voxels that are read."""
+        if self.stride == 1 or not self.lattice.has_gaps:
+            return slice(None, None, self.stride)
+        return np.unique(self.lattice.k // self.stride, return_index=True)[1]
+
+    @property
+    def missing(self) -> list[tuple[float, float]]:
+        """Edges of each run of parts of which nothing is there, in mm."""
+        present, _ = self.parts
+        before = np.flatnonzero(np.diff(present) > 1)
+        return [
+            (self._edge((present[i] + 1) * self.stride), self._edge(present[i + 1] * self.stride))
+            for i in before
+        ]
+
+    def thin(self, pixels_per_mm: float) -> Self:
+        """The same axis, read no finer than can be seen."""
+        pixels_a_voxel = abs(self.lattice.step) / 1000 * pixels_per_mm
+        return replace(self, stride=max(1, int(1 / (VOXELS_A_PIXEL * pixels_a_voxel))))
+
+    def _edge(self, voxels: int) -> float:
+        """Edge after a number of voxels, missing ones included, in mm."""
+        return float(self.lattice.start + (voxels - 0.5) * self.lattice.step) / 1000
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A plane to be drawn: its name and place in words, where it cuts, its axes."""
+
+    name: str
+    label: str
+    cut: Mapping[str, int]
+    down: _Axis
+    across: _Axis
+
+    @property
+    def axes(self) -> tuple[_Axis, _Axis]:
+        return self.down, self.across
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height, in mm."""
+        return self.across.length, self.down.length
+
+    def thin(self, pixels_per_mm: float) -> Self:
+        """The same plane, read no finer than can be seen."""
+        down, across = (axis.thin(pixels_per_mm) for axis in self.axes)
+        return replace(self, down=down, across=across)
+
+
+def _axes_of(volume: xr.DataArray) -> dict[str, _Axis]:
+    """Where the voxels are along each axis of what is to be drawn."""
+    if not isinstance(volume, xr.DataArray):
+        raise TypeError(
+            f"A picture is made of a DataArray, such as brainxr.open gives, not of a "
+            f"{type(volume).__name__}. Of a Dataset choose a variable: ds['intensity']."
+        )
+    if volume.dtype.kind not in "biuf":
+        raise TypeError(
+            f"Values of type {volume.dtype} can't be drawn: it takes bool, int or float."
+        )
+    others = [dim for dim in volume.dims if dim not in DIMS]
+    if others:
+        choice = ", ".join(f"{dim}=0" for dim in others)
+        raise GeometryError(
+            f"Axes of a picture are z, y and x; this array has {_names(others)}, too. Choose one "
+            f"place along it, for example data.isel({choice}), or rename it."
+        )
+    if volume.ndim < 2:
+        raise GeometryError(
+            f"A picture needs two of the axes z, y and x; this array has {_names(volume.dims)}. "
+            "A line is drawn by its own .plot()."
+        )
+    return {dim: _Axis(dim, Lattice.of(volume[dim])) for dim in DIMS if dim in volume.dims}
+
+
+def _point(
+    volume: xr.DataArray, axes: Mapping[str, _Axis], at: Mapping[str, u.Length]
+) -> dict[str, int]:
+    """Index of the voxel along each axis: the nearest to `at`, or the middle one."""
+    others = [name for name in at if name not in axes]
+    if others:
+        raise GeometryError(
+            f"at names {_names(others)}; the axes of this array are {_names(axes)}."
+        )
+    return {
+        name: _nearest(axis, at[name], volume[name].attrs["units"])
+        if name in at
+        else axis.lattice.k.size // 2
+        for name, axis in axes.items()
+    }
+
+
+def _nearest(axis: _Axis, wanted: u.Length, unit: str) -> int:
+    what = f"at[{axis.name!r}]"
+    micrometers = u.to_micrometers(wanted, what)
+    if not isinstance(wanted, str) and not u.is_quantity(wanted):
+        micrometers *= u.factor(unit, to=u.MICROMETER)
+    voxels = (micrometers - axis.lattice.start) / axis.lattice.step
+    if not -0.5 - OFF_GRID_IN_VOXELS <= voxels <= axis.voxels - 0.5 + OFF_GRID_IN_VOXELS:
+        low, high = sorted(axis.edges)
+        raise GeometryError(
+            f"{what} = {_mm(micrometers / 1000)} is outside: the array extends from {_mm(low)} to "
+            f"{_mm(high)} along {axis.name!r}. Choose a place in between."
+        )
+    return int(np.abs(axis.lattice.k - voxels).argmin())
+
+
+def _planes_through(
+    volume: xr.DataArray, axes: Mapping[str, _Axis], point: Mapping[str, int]
+) -> list[_Plane]:
+    """The planes that the axes span, without those that are lines if there are others."""
+    planes = [
+        _plane(volume, axes, cut, {cut: point[cut]} if cut in axes else {})
+        for cut, down, across in PLANES.values()
+        if down in axes and across in axes
+    ]
+    return [p for p in planes if p.down.voxels > 1 and p.across.voxels > 1] or planes
+
+
+def _planes_along(
+    volume: xr.DataArray, axes: Mapping[str, _Axis], cut: str, n: int
+) -> list[_Plane]:
+    """Planes in the middles of n equal parts of an axis."""
+    k, voxels = axes[cut].lattice.k, axes[cut].voxels
+    middles = (2 * np.arange(n) + 1) * voxels // (2 * n)
+    places = np.unique(np.abs(k[:, np.newaxis] - middles).argmin(axis=0))
+    return [_plane(volume, axes, cut, {cut: int(place)}) for place in places]
+
+
+def _plane(
+    volume: xr.DataArray, axes: Mapping[str, _Axis], cut: str, at: Mapping[str, int]
+) -> _Plane:
+    name, (_, down, across) = next(item for item in PLANES.items() if item[1][0] == cut)
+    where = axes[cut].position(at[cut]) if at else _selected(volume, cut)
+    label = "" if where is None else f"{cut} = {_mm(where)}"
+    return _Plane(name, label, at, axes[down], axes[across])
+
+
+def _selected(volume: xr.DataArray, dim: str) -> float | None:
+    """Where an axis was cut before, in mm, if the array still knows."""
+    scalar = volume.coords.get(dim)
+    if scalar is None or scalar.ndim > 0 or not u.is_length(scalar.attrs.get("units")):
+        return None
+    return float(scalar) * u.factor(scalar.attrs["units"], to="millimeter")
+
+
+def _mm(number: float) -> str:
+    # a nanometre is noise; and no "-0"
+    return f"{round(number, 6) + 0.0:.10g} mm"
+
+
+def _names(names: Iterable[Hashable]) -> str:
+    return ", ".join(map(repr, names)) or "none"
+
+
+# --- how large to draw it ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where panels lie on a figure, in inches, at a scale in inches per mm.
+
+    Boxes are left, bottom, width and height, one a panel.
+    """
+
+    scale: float
+    figsize: tuple[float, float]
+    boxes: Sequence[tuple[float, float, float, float]]
+
+    @classmethod
+    def fit(
+        cls, place: Callable[[float], _Layout], scale: float,
+        figsize: tuple[float, float] | None,
+    ) -> _Layout:  # fmt: skip
+        """Layout at a scale; or, for a figure of a given size, at the largest that it holds."""
+        if figsize is None:
+            return place(scale)
+        if not place(0).fits(figsize):
+            width, height = place(0).figsize
+            raise ValueError(
+                f"figsize={figsize!r} has no room for the panels: titles and labels alone take "
+                f"{width:.1f} x {height:.1f} inches."
+            )
+        low, high = 0.0, scale
+        while place(high).fits(figsize):
+            high *= 2
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (middle, high) if place(middle).fits(figsize) else (low, middle)
+        return place(low)._centred_on(figsize)
+
+    def fits(self, figsize: tuple[float, float]) -> bool:
+        return all(size <= room for size, room in zip(self.figsize, figsize, strict=True))
+
+    def _centred_on(self, figsize: tuple[float, float]) -> _Layout:
+        dx, dy = ((room - size) / 2 for size, room in zip(self.figsize, figsize, strict=True))
+        boxes = [(left + dx, bottom + dy, w, h) for left, bottom, w, h in self.boxes]
+        return _Layout(self.scale, figsize, boxes)
+
+
+def _place(
+    sizes: Sequence[tuple[float, float]], columns: int,
+    margins: tuple[float, float, float, float], least_width: float, scale: float,
+) -> _Layout:  # fmt: skip
+    """Put panels of these widths and heights in mm into rows, at one scale."""
+    left, right, top, bottom = margins
+    count = len(sizes)
+    widths = [max(sizes[i][0] for i in range(c, count, columns)) for c in range(columns)]
+    heights = [max(h for _, h in sizes[i : i + columns]) for i in range(0, count, columns)]
+    cells = [max(width * scale, least_width) + left + right for width in widths]
+    rows = [height * scale + top + bottom for height in heights]
+    boxes = []
+    for i, (width, height) in enumerate(sizes):
+        row, column = divmod(i, columns)
+        spare = cells[column] - left - right - width * scale
+        x = sum(cells[:column]) + left + spare / 2
+        y = sum(rows) - sum(rows[:row]) - top - height * scale
+        boxes.append((x, y, width * scale, height * scale))
+    return _Layout(scale, (sum(cells), sum(rows)), boxes)
+
+
+def _columns_for_landscape(count: int, size: tuple[float, float]) -> int:
+    """Columns of panels of one size that come nearest to the shape of a screen."""
+    width, height = size
+
+    def misfit(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        empty = rows * columns / count
+        return abs(math.log(columns * width / (rows * height) / MONTAGE_ASPECT)) + math.log(empty)
+
+    return min(range(1, count + 1), key=misfit)
+
+
+# --- reading and drawing ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Style:
+    """Colours, and limits of contrast where they are given."""
+
+    cmap: str
+    vmin: float | None
+    vmax: float | None
+
+    def limits(self, images: Sequence[Image]) -> tuple[float, float]:
+        """Limits of contrast: those given, else what suits all of the images."""
+        low, high = contrast_limits(np.concatenate([image.ravel() for image in images]))
+        low = low if self.vmin is None else float(self.vmin)
+        high = high if self.vmax is None else float(self.vmax)
+        if not low < high:
+            raise ValueError(
+                f"Contrast from {low:g} to {high:g} shows nothing: vmin has to be less than vmax. "
+                "Where only one is given, the other follows from what is shown; give both."
+            )
+        return low, high
+
+
+def _paint(
+    volume: xr.DataArray, planes: Sequence[_Plane], layout: _Layout, style: _Style
+) -> Figure:
+    """A figure with one panel a plane and a scale bar; reads the planes."""
+    plt = _import_pyplot()
+    cmap = plt.get_cmap(style.cmap)  # an unknown name is told before anything is read
+    pixels_per_mm = layout.scale * plt.rcParams["figure.dpi"]
+    planes = [plane.thin(pixels_per_mm) for plane in planes]
+    images = _read(volume.variable, planes)
+    low, high = style.limits(images)
+    figure: Figure = plt.figure(figsize=layout.figsize, facecolor=BACKGROUND)
+    for box, plane, image in zip(layout.boxes, planes, images, strict=True):
+        panel = figure.add_axes(_fractions(box, layout.figsize))
+        panel.imshow(
+            _on_grid(image, plane), cmap=cmap, vmin=low, vmax=high,
+            extent=(*plane.across.part_edges, *plane.down.part_edges[::-1]),
+            interpolation=_interpolation(planes, pixels_per_mm),
+        )  # fmt: skip
+        _finish_panel(panel, plane)
+    areas = [box[2] * box[3] for box in layout.boxes]
+    largest = max(reversed(range(len(areas))), key=lambda i: areas[i])
+    _draw_scale_bar(figure.axes[largest], planes[largest], layout.scale)
+    _show_once_in_notebooks(figure)
+    return figure
+
+
+def _read(variable: xr.Variable, planes: Sequence[_Plane]) -> list[Image]:
+    """Images of the planes, rows down, all read in one go."""
+    groups: dict[str, list[_Plane]] = {}
+    for plane in planes:
+        groups.setdefault(plane.name, []).append(plane)
+    chosen = {name: variable.isel(_indexers(group)) for name, group in groups.items()}
+    # a Dataset computes its variables together, so that planes share what they read
+    read = xr.Dataset(chosen).compute()
+    return [
+        image for name, group in groups.items() for image in _split(read[name].variable, group)
+    ]
+
+
+def _indexers(parallel: Sequence[_Plane]) -> dict[str, Any]:
+    """Index of parallel planes, together: a slice on disk that they all cut is read once."""
+    first = parallel[0]
+    indexers = {axis.name: axis.indexer for axis in first.axes}
+    for dim in first.cut:
+        places = [plane.cut[dim] for plane in parallel]
+        indexers[dim] = places if len(places) > 1 else places[0]
+    return indexers
+
+
+def _split(block: xr.Variable, parallel: Sequence[_Plane]) -> list[Image]:
+    values = block.transpose(..., *(axis.name for axis in parallel[0].axes)).values
+    return list(values) if len(parallel) > 1 else [values]
+
+
+def _interpolation(planes: Sequence[_Plane], pixels_per_mm: float) -> str | None:
+    """One look for all panels: voxels that are large on the screen have edges in each of them.
+
+    Left to itself, matplotlib blurs those that are not a whole number of pixels, a
+    panel at a time. What is smaller than a pixel is left to its antialiasing.
+    """
+    pixels = [axis.part_length * pixels_per_mm for plane in planes for axis in plane.axes]
+    return "nearest" if max(pixels) > 3 and min(pixels) >= 1 else None
+
+
+def _on_grid(image: Image, plane: _Plane) -> Image:
+    """The image with every row and column on the regular grid; what is missing is masked."""
+    rows, height = plane.down.parts
+    columns, width = plane.across.parts
+    if image.shape == (height, width):
+        return image
+    grid, missing = np.zeros((height, width), image.dtype), np.ones((height, width), bool)
+    grid[np.ix_(rows, columns)] = image
+    missing[np.ix_(rows, columns)] = False
+    return np.ma.MaskedArray(grid, missing)
+
+
+def _fractions(box: tuple[float, float, float, float], figsize: tuple[float, float]) -> Any:
+    left, bottom, width, height = box
+    return left / figsize[0], bottom / figsize[1], width / figsize[0], height / figsize[1]
+
+
+def _finish_panel(panel: Axes, plane: _Plane) -> None:
+    """Limits at the outer edges of the voxels, one scale both ways, and what is missing."""
+    left, right = sorted(plane.across.edges)
+    top, bottom = sorted(plane.down.edges)
+    panel.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor=BACKGROUND)
+    panel.spines[:].set_visible(False)
+    panel.set(xticks=[], yticks=[])
+    hatched: dict[str, Any] = {"hatch": "////", "edgecolor": HATCH, "linewidth": 0}
+    for low, high in plane.down.missing:
+        panel.axhspan(low, high, facecolor=BACKGROUND, label="missing", **hatched)
+    for low, high in plane.across.missing:
+        panel.axvspan(low, high, facecolor=BACKGROUND, label="missing", **hatched)
+
+
+def _draw_frame(panel: Axes, plane: _Plane, scale: float) -> None:
+    """Title, and axes in mm."""
+    from matplotlib.ticker import AutoLocator, FixedLocator, ScalarFormatter
+
+    title = ", ".join(filter(None, (plane.name, plane.label)))
+    panel.set_title(title, color=INK, fontsize=11)
+    panel.set_xlabel(f"{plane.across.name} [mm]", color=INK)
+    panel.set_ylabel(f"{plane.down.name} [mm]", color=INK)
+    panel.tick_params(colors=INK, labelsize=9)
+    for ticks, axis in ((panel.xaxis, plane.across), (panel.yaxis, plane.down)):
+        narrow = axis.length * scale < TWO_TICKS
+        middle = sum(axis.edges) / 2
+        ticks.set_major_locator(FixedLocator([middle]) if narrow else AutoLocator())
+        ticks.set_major_formatter(ScalarFormatter(useOffset=False))
+
+
+def _draw_crosshair(panel: Axes, plane: _Plane, marked: Mapping[str, int]) -> None:
+    line: dict[str, Any] = {"color": MARK, "linewidth": 0.8, "alpha": 0.7, "label": "crosshair"}
+    if plane.across.name in marked:
+        panel.axvline(plane.across.position(marked[plane.across.name]), **line)
+    if plane.down.name in marked:
+        panel.axhline(plane.down.position(marked[plane.down.name]), **line)
+
+
+def _draw_label(panel: Axes, plane: _Plane) -> None:
+    """Where the plane lies, in the panel's corner."""
+    panel.annotate(
+        plane.label, (0, 1), (4, -4), xycoords="axes fraction", textcoords="offset points",
+        color="white", fontsize=8, va="top", path_effects=_outlined(2),
+    )  # fmt: skip
+
+
+def _draw_scale_bar(panel: Axes, plane: _Plane, inches_per_mm: float) -> None:
+    """A bar of a round length, up to a third of the panel, in its lower right corner."""
+    width, height = plane.size
+    length = _round_length(width / 3)
+    margin = min(0.12 / inches_per_mm, width / 10, height / 5)
+    right, bottom = max(plane.across.edges) - margin, max(plane.down.edges) - margin
+    panel.plot(
+        [right - length, right], [bottom, bottom], color="white", linewidth=2.5,
+        solid_capstyle="butt", label="scale bar", path_effects=_outlined(4.5),
+    )  # fmt: skip
+    panel.annotate(
+        u.show_micrometers(length * 1000), (right - length / 2, bottom), (0, 4),
+        textcoords="offset points", color="white", fontsize=8, ha="center", va="bottom",
+        path_effects=_outlined(2),
+    )  # fmt: skip
+
+
+def _outlined(width: float) -> Any:
+    """White on a black rim can be read on bright images, too."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=width, foreground="black")]
+
+
+def _round_length(most: float) -> float:
+    """The longest of 1, 2, 5, 10, 20, ... that is not longer."""
+    power = 10.0 ** math.floor(math.log10(most))
+    return next(digit * power for digit in (5, 2, 1) if digit * power <= most * (1 + 1e-9))
+
+
+def _import_pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("matplotlib"):
+            raise  # it is installed, and something that it needs is not
+        raise MissingExtraError(
+            'matplotlib is not installed. Install it: pip install "brainxr[plot]".'
+        ) from None
+    return plt
+
+
+def _show_once_in_notebooks(figure: Figure) -> None:
+    """Let a figure that ends a cell appear once.
+
+    IPython's inline backend shows every open figure when the cell has run, and so
+    a figure that is the cell's value a second time. Asked for its value, a figure
+    of ours leaves the open ones.
+    """
+    if "inline" in _import_pyplot().get_backend():
+        figure._repr_mimebundle_ = partial(_leave_open_figures, figure)  # type: ignore[attr-defined]
+
+
+def _leave_open_figures(figure: Figure, **_: object) -> dict[str, object]:
+    _import_pyplot().close(figure)
+    return {}

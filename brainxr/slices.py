@@ -159,7 +159,8 @@ def _single_file(path: str) -> SliceFiles:
 
 
 def _find_by_pattern(pattern: str) -> SliceFiles:
-    found = [p for p in glob.glob(pattern, recursive=True) if is_slice_name(os.path.basename(p))]
+    matches = glob.glob(pattern, recursive=True)
+    found = [p for p in matches if is_slice_name(os.path.basename(p)) and not os.path.isdir(p)]
     if not found:
         raise EmptyStackError(
             f"No TIFF slice matches {pattern!r}. Patterns take *, ? and [0-9]; hidden files and "

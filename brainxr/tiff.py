@@ -157,11 +157,24 @@ def differences(header: Header, first: Header) -> str | None:
     return None
 
 
-def write_slice(path: str, image: npt.NDArray[Any], spacing: float | None = None) -> None:
-    """Write an uncompressed slice, one strip, with its in-plane spacing in µm."""
-    per_cm = None if spacing is None else (10_000 / spacing, 10_000 / spacing)
-    unit = None if spacing is None else "CENTIMETER"
-    tifffile.imwrite(path, image, resolution=per_cm, resolutionunit=unit, metadata=None)
+def write_slice(path: str, image: npt.NDArray[Any], spacing: Mapping[str, float]) -> None:
+    """Write an uncompressed slice, one strip, with its spacing in ImageJ's metadata.
+
+    Parameters
+    ----------
+    path : str
+    image : numpy.ndarray of uint8, uint16 or float32, shape (y, x)
+    spacing : mapping of str to float
+        In µm along z, y and x.
+    """
+    tifffile.imwrite(
+        path,
+        image,
+        imagej=True,
+        byteorder="<",  # ImageJ's own is the other one, which every reader had to turn round
+        resolution=(1 / spacing["x"], 1 / spacing["y"]),
+        metadata={"unit": "um", "spacing": spacing["z"]},
+    )
 
 
 # --- agreement with the first slice -----------------------------------------------
@@ -170,7 +183,9 @@ def write_slice(path: str, image: npt.NDArray[Any], spacing: float | None = None
 def _agreeing(path: str, descriptor: int, first: Header, opened_at: int | None) -> Header:
     """The header that is right for this file, or an error that says why there is none."""
     status = os.fstat(descriptor)
-    if opened_at is not None and opened_at < status.st_mtime_ns <= time.time_ns():
+    # an older file that was moved here shows in the inode's time (on Windows, its creation)
+    stamps = (status.st_mtime_ns, status.st_ctime_ns)
+    if opened_at is not None and any(opened_at < stamp <= time.time_ns() for stamp in stamps):
         raise SliceReadError(
             f"{path!r} was changed after the stack was opened, so its place in it is no longer "
             "certain. Open the stack again."

@@ -103,7 +103,7 @@ def to_unit(value: Any, unit: str) -> Any:
     if isinstance(value, list | tuple):
         return [to_unit(item, unit) for item in value]
     array = np.asarray(value)
-    if array.dtype.kind in "UTO":
+    if array.dtype.kind in "UTO" and not (array.ndim == 0 and array.item() is value):
         flat = [to_unit(item, unit) for item in array.ravel().tolist()]
         return np.array(flat).reshape(array.shape)
     return value

@@ -19,7 +19,7 @@ def test_a_sound_stack(make_stack: MakeStack) -> None:
 
 def test_all_that_is_wrong_is_named(make_stack: MakeStack) -> None:
     made = make_stack((12, 5, 6), numbers=[n for n in range(1, 15) if n not in (6, 7)])
-    paths = {number: path for number, path in zip(made.numbers, made.paths, strict=True)}
+    paths = dict(zip(made.numbers, made.paths, strict=True))
     tifffile.imwrite(paths[2], np.zeros((5, 7), "u2"))
     tifffile.imwrite(paths[3], np.zeros((5, 6), "f4"))
     paths[4].write_bytes(b"")

@@ -229,7 +229,9 @@ def test_refusals(vol: xr.DataArray) -> None:
 
 
 def test_one_position_without_a_thickness_is_an_error() -> None:
-    grid = VoxelGrid({"z": 3, "y": 4, "x": 5}, dict.fromkeys("zyx", 10.0), dict.fromkeys("zyx", 0.0))
+    grid = VoxelGrid(
+        {"z": 3, "y": 4, "x": 5}, dict.fromkeys("zyx", 10.0), dict.fromkeys("zyx", 0.0)
+    )
     data = xr.DataArray(np.zeros((3, 4, 5)), grid.coordinates(), ["z", "y", "x"])
     slab = data.isel(z=[1])
     del slab.z.attrs["spacing"]

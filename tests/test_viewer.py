@@ -145,11 +145,11 @@ def box_on_screen(viewer) -> list[float]:
     um_per_pixel = 1 / camera.zoom
     centre = np.asarray(camera.center)[-2:]
     middle = (np.asarray(canvas.shape[:2]) - 1) / 2
-    spans = []
-    for axis, places in enumerate((rows, columns)):
-        for edge in (places[0] - 0.5, places[-1] + 0.5):
-            spans.append(float((edge - middle[axis]) * um_per_pixel + centre[axis]))
-    return spans
+    return [
+        float((edge - middle[axis]) * um_per_pixel + centre[axis])
+        for axis, places in enumerate((rows, columns))
+        for edge in (places[0] - 0.5, places[-1] + 0.5)
+    ]
 
 
 @pytest.fixture
