@@ -537,9 +537,7 @@ def _read(variable: xr.Variable, planes: Sequence[_Plane]) -> list[Image]:
     chosen = {name: variable.isel(_indexers(group)) for name, group in groups.items()}
     # a Dataset computes its variables together, so that planes share what they read
     read = xr.Dataset(chosen).compute()
-    return [
-        image for name, group in groups.items() for image in _split(read[name].variable, group)
-    ]
+    return [image for name, group in groups.items() for image in _split(read[name].variable, group)]
 
 
 def _indexers(parallel: Sequence[_Plane]) -> dict[str, Any]:
