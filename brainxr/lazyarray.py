@@ -18,6 +18,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.rows import Rows, Window
 from brainxr.slices import SliceFiles
 from brainxr.tiff import Header, read_window
 
@@ -63,24 +64,30 @@ class StackSource:
         return np.arange(self.header.pages) if self.header.pages > 1 else self.files.positions
 
     def read(
-        self, slices: npt.NDArray[np.intp], rows: Choice, columns: Choice,
+        self, slices: npt.NDArray[np.intp], rows: Rows, columns: Rows,
         out: npt.NDArray[Any],
     ) -> None:  # fmt: skip
         """Read a block, shape (slices, rows, columns); what is missing is zero.
 
         The choices are increasing and without repeats.
         """
-        paged = self.header.pages > 1
-        places = slices if paged else np.searchsorted(self.files.positions, slices)
-        for i, (position, place) in enumerate(zip(slices.tolist(), places.tolist(), strict=True)):
-            file, page = (0, place) if paged else (place, 0)
-            if not paged and self.files.positions[file] != position:
+        window = Window(rows, columns)
+        for i, (path, page) in enumerate(self._places(slices)):
+            if path is None:
                 out[i] = 0
             else:
-                read_window(
-                    self.files.path(file), self.header, page, rows, columns, out[i],  # type: ignore[arg-type]
-                    self.opened_at,
-                )  # fmt: skip
+                read_window(path, self.header, page, window, out[i], self.opened_at)
+
+    def _places(self, slices: npt.NDArray[np.intp]) -> list[tuple[str | None, int]]:
+        """File and page of each grid position; no file where the slice is missing."""
+        if self.header.pages > 1:
+            return [(self.files.path(0), page) for page in slices.tolist()]
+        places = np.searchsorted(self.files.positions, slices)
+        there = self.files.positions[places] == slices
+        return [
+            (self.files.path(place) if found else None, 0)
+            for place, found in zip(places.tolist(), there.tolist(), strict=True)
+        ]
 
 
 @dataclass(frozen=True, eq=False)

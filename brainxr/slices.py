@@ -56,7 +56,7 @@ class SliceFiles:
         return len(self.names)
 
     def path(self, i: int) -> str:
-        return os.path.join(self.folder, self.names[i])
+        return f"{self.folder}{os.sep}{self.names[i]}"
 
     @cached_property
     def step(self) -> int:
@@ -280,7 +280,7 @@ def _refuse_repeats(names: list[str]) -> None:
 
 
 def _stem(name: str) -> str:
-    return os.path.splitext(name)[0]
+    return name[: name.rindex(".")]
 
 
 def _numbers(name: str) -> list[int]:

@@ -95,6 +95,7 @@ def find_spacing(
             values[dim], rules[dim] = named[0], f"name {named[1]!r}"
         else:
             values[dim], rules[dim] = DEFAULT_MICROMETERS, "default"
+    # a name is a hint, and correcting it is what the argument is for: no warning
     _warn_of_conflict(said, filed, rule)
     _warn_of_default([dim for dim in DIMS if rules[dim] == "default"])
     return Spacing(values, rules)
@@ -224,7 +225,7 @@ def _spelled(unit: str) -> str:
 
 def _warn_of_conflict(said: dict[str, float], filed: dict[str, float], rule: str) -> None:
     conflicts = [
-        f"{dim}: {u.show_micrometers(said[dim])} said, {u.show_micrometers(filed[dim])} in the file"
+        f"{dim}: {u.show_micrometers(said[dim])} given, {u.show_micrometers(filed[dim])} there"
         for dim in DIMS
         if dim in said and dim in filed and not math.isclose(said[dim], filed[dim], rel_tol=1e-3)
     ]

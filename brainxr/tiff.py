@@ -23,8 +23,12 @@ import numpy.typing as npt
 import tifffile
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError, shortlist
-from brainxr.rows import Rows, Strips, read_bytes, read_rows, truncated
+from brainxr.rows import Rows, Strips, Window, read_bytes, read_rows, truncated
 
+# A header that ends before this many bytes is fetched by one call.
+ONE_READ = 4096
+
+_FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _ASCII = 2
 _STACKABLE_AXES = set("ZIQ")
 
@@ -73,6 +77,15 @@ class Header:
     fingerprint: tuple[tuple[int, bytes], ...]
     facts: FileFacts = FileFacts()
 
+    def is_that_of(self, descriptor: int) -> bool:
+        """Whether an open file is described by the same bytes."""
+        start, found = self.fingerprint[-1]
+        end = start + len(found)
+        if end > ONE_READ:
+            return all(read_bytes(descriptor, at, len(b)) == b for at, b in self.fingerprint)
+        head = read_bytes(descriptor, 0, end)
+        return all(head[at : at + len(found)] == found for at, found in self.fingerprint)
+
 
 def read_header(path: str) -> Header:
     """Read the header of a file of slices; no pixel is read.
@@ -106,8 +119,8 @@ def read_header(path: str) -> Header:
 
 
 def read_window(
-    path: str, header: Header, page: int, rows: Rows, columns: Rows,
-    out: npt.NDArray[Any], opened_at: int | None = None,
+    path: str, header: Header, page: int, window: Window, out: npt.NDArray[Any],
+    opened_at: int | None = None,
 ) -> None:  # fmt: skip
     """Read some rows and columns of one slice.
 
@@ -117,8 +130,7 @@ def read_window(
     header : Header
         That of the first slice, which this one has to agree with.
     page : int
-    rows, columns : range or numpy.ndarray
-        Increasing, without repeats.
+    window : Window
     out : numpy.ndarray, shape (rows, columns)
         Receives the pixels; C-contiguous, of the header's dtype.
     opened_at : int, optional
@@ -129,15 +141,15 @@ def read_window(
     SliceReadError, InconsistentStackError
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, _FOR_READING)
     except OSError as error:
         raise SliceReadError(_unreadable(path, error)) from error
     try:
         header = _agreeing(path, descriptor, header, opened_at)
         if header.strips is None:
-            _decode_window(path, header, page, rows, columns, out)
+            _decode_window(path, header, page, window, out)
         else:
-            read_rows(path, descriptor, header.strips, page, rows, columns, out)
+            read_rows(path, descriptor, header.strips, page, window, out)
     except StackError:
         raise
     except OSError as error:  # a folder by this name, a disk or a network that fails
@@ -190,9 +202,7 @@ def _agreeing(path: str, descriptor: int, first: Header, opened_at: int | None) 
             f"{path!r} was changed after the stack was opened, so its place in it is no longer "
             "certain. Open the stack again."
         )
-    if status.st_size >= first.needed and all(
-        read_bytes(descriptor, offset, len(found)) == found for offset, found in first.fingerprint
-    ):
+    if status.st_size >= first.needed and first.is_that_of(descriptor):
         return first
     header = read_header(path)
     difference = differences(header, first)
@@ -223,14 +233,14 @@ def _unreadable(path: str, error: OSError) -> str:
 
 
 def _decode_window(
-    path: str, header: Header, page: int, rows: Rows, columns: Rows, out: npt.NDArray[Any]
+    path: str, header: Header, page: int, window: Window, out: npt.NDArray[Any]
 ) -> None:
     try:
         # a TiffFile is not thread-safe, so every read has its own
         with tifffile.TiffFile(path, _multifile=False) as tif:
             tiff_page = _page_at(tif, header.ifds[page], page) if header.ifds else tif.pages.first
-            for index, row, column in _segments(tiff_page, rows, columns):
-                _decode_segment(tif, tiff_page, index, (row, column), (rows, columns), out)
+            for index, row, column in _segments(tiff_page, window.rows, window.columns):
+                _decode_segment(tif, tiff_page, index, (row, column), window, out)
     except Exception as error:
         raise SliceReadError(
             f"{path!r}, page {page}, can't be decoded ({error}). Restore it from its source."
@@ -252,7 +262,7 @@ def _segments(page: Any, rows: Rows, columns: Rows) -> Iterator[tuple[int, int, 
 
 
 def _decode_segment(
-    tif: Any, page: Any, index: int, corner: tuple[int, int], window: tuple[Rows, Rows],
+    tif: Any, page: Any, index: int, corner: tuple[int, int], window: Window,
     out: npt.NDArray[Any],
 ) -> None:  # fmt: skip
     count = page.databytecounts[index]
@@ -263,16 +273,14 @@ def _decode_segment(
     segment, _, shape = page.decode(
         data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
     )
-    inside = [
-        (np.asarray(wanted) >= first) & (np.asarray(wanted) < first + length)
-        for wanted, first, length in zip(window, corner, shape[1:3], strict=True)
-    ]
+    places = [np.asarray(window.rows) - corner[0], np.asarray(window.columns) - corner[1]]
+    inside = [(p >= 0) & (p < length) for p, length in zip(places, shape[1:3], strict=True)]
     target = np.ix_(*inside)
     if segment is None:  # a sparse file leaves out what is empty
         out[target] = page.nodata
         return
-    picked = [np.asarray(wanted)[m] - first for wanted, m, first in zip(window, inside, corner, strict=True)]  # fmt: skip  # noqa: E501
-    out[target] = segment.reshape(shape[1:3])[np.ix_(*picked)]
+    picked = np.ix_(*(p[i] for p, i in zip(places, inside, strict=True)))
+    out[target] = segment.reshape(shape[1:3])[picked]
 
 
 # --- parsing ----------------------------------------------------------------------

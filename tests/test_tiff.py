@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
+from brainxr.rows import Window
 from brainxr.tiff import Header, differences, read_header, read_window, write_slice
 
 # Everything that writes slices: programs, libraries, settings.
@@ -54,7 +55,7 @@ WINDOWS: dict[str, tuple[Any, Any]] = {
 
 def read(path: Any, header: Header, rows: Any, columns: Any, page: int = 0) -> np.ndarray:
     out = np.full((len(rows), len(columns)), 77, header.dtype)
-    read_window(str(path), header, page, rows, columns, out)
+    read_window(str(path), header, page, Window(rows, columns), out)
     return out
 
 
