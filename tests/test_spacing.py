@@ -121,7 +121,7 @@ def test_the_default_is_said() -> None:
 
 
 def test_a_conflict_is_said() -> None:
-    message = r"differs from the OME metadata \(y: 300 µm said, 250 µm in the file\)\. What was"
+    message = r"differs from the OME metadata \(y: 300 µm given, 250 µm there\)\. What was"
     with pytest.warns(SpacingWarning, match=message):
         assert found({"y": 300, "z": "2 um"}, OME)[0] == zyx(2, 300, 500)
 
