@@ -11,26 +11,33 @@ downwards, whichever way round the array is stored.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from brainxr import units as u
 from brainxr.contrast import contrast_limits
 from brainxr.errors import GeometryError, MissingExtraError
-from brainxr.grid import DIMS, OFF_GRID_IN_VOXELS, Lattice
-from brainxr.stack import PLANES
+from brainxr.planes import (
+    CutPlane,
+    Image,
+    axes_of,
+    nearest_voxel,
+    on_grid,
+    planes_along,
+    planes_through,
+    quoted,
+    read_planes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    Image: TypeAlias = npt.NDArray[Any]
 
 BACKGROUND, INK, MARK, HATCH = "black", "0.8", "#ffb000", "0.35"
 
@@ -46,9 +53,6 @@ TWO_TICKS = 0.5
 # longest side of the figure; and its width relative to its height.
 GAP, LABEL_WIDTH, MONTAGE_SIDE = 0.04, 0.8, 10.0
 MONTAGE_ASPECT = 1.6
-
-# Of a big plane, no more voxels are read than these for a pixel, along each axis.
-VOXELS_A_PIXEL = 2
 
 
 def plot_planes(
@@ -112,9 +116,9 @@ def plot_planes(
     >>> figure.axes[0].get_title()
     'axial, z = 62 mm'
     """
-    axes = _axes_of(volume)
-    point = _point(volume, axes, at or {})
-    planes = _planes_through(volume, axes, point)
+    axes = axes_of(volume)
+    point = nearest_voxel(volume, axes, at or {})
+    planes = planes_through(volume, axes, point)
     sizes = [plane.size for plane in planes]
     layout = _Layout.fit(
         partial(_place, sizes, len(sizes), (LEFT, RIGHT, TOP, BOTTOM), TITLE_WIDTH),
@@ -175,13 +179,13 @@ def montage(
     for name, count in {"n": n, "columns": 1 if columns is None else columns}.items():
         if not isinstance(count, int | np.integer) or count < 1:
             raise ValueError(f"{name}={count!r}: give a whole number of 1 or more.")
-    axes = _axes_of(volume)
+    axes = axes_of(volume)
     if axis not in axes or len(axes) < 3:
         raise GeometryError(
             f"A montage along {axis!r} needs a volume with axes z, y and x; this one has "
-            f"{_names(volume.dims)}. A plane is drawn by plot_planes."
+            f"{quoted(volume.dims)}. A plane is drawn by plot_planes."
         )
-    planes = _planes_along(volume, axes, axis, n)
+    planes = planes_along(volume, axes, axis, n)
     columns = min(columns or _columns_for_landscape(len(planes), planes[0].size), len(planes))
     rows = math.ceil(len(planes) / columns)
     width, height = planes[0].size
@@ -194,211 +198,6 @@ def montage(
     for panel, plane in zip(figure.axes, planes, strict=True):
         _draw_label(panel, plane)
     return figure
-
-
-# --- what to draw -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """An axis of a volume, in mm, and which of its voxels are read.
-
-    Where `stride` is more than 1, the axis is cut into parts of that many voxels,
-    missing ones included, and of each part the first voxel is read.
-    """
-
-    name: str
-    lattice: Lattice
-    stride: int = 1
-
-    def position(self, place: int) -> float:
-        """Centre of a voxel, in mm."""
-        return float(self.lattice.start + self.lattice.step * self.lattice.k[place]) / 1000
-
-    @property
-    def voxels(self) -> int:
-        """Number of voxels, missing ones included."""
-        return int(self.lattice.k[-1]) + 1
-
-    @property
-    def edges(self) -> tuple[float, float]:
-        """Outer edges of the first and the last voxel, in mm."""
-        return self._edge(0), self._edge(self.voxels)
-
-    @property
-    def length(self) -> float:
-        return abs(self.edges[1] - self.edges[0])
-
-    @property
-    def parts(self) -> tuple[Any, int]:
-        """In which part each voxel that is read lies, and how many parts there are."""
-        return np.unique(self.lattice.k // self.stride), -(-self.voxels // self.stride)
-
-    @property
-    def part_edges(self) -> tuple[float, float]:
-        """Outer edges of the first and the last part, in mm."""
-        return self._edge(0), self._edge(self.parts[1] * self.stride)
-
-    @property
-    def part_length(self) -> float:
-        return abs(self.lattice.step) * self.stride / 1000
-
-    @property
-    def indexer(self) -> Any:
-        """Index of the voxels that are read."""
-        if self.stride == 1 or not self.lattice.has_gaps:
-            return slice(None, None, self.stride)
-        return np.unique(self.lattice.k // self.stride, return_index=True)[1]
-
-    @property
-    def missing(self) -> list[tuple[float, float]]:
-        """Edges of each run of parts of which nothing is there, in mm."""
-        present, _ = self.parts
-        before = np.flatnonzero(np.diff(present) > 1)
-        return [
-            (self._edge((present[i] + 1) * self.stride), self._edge(present[i + 1] * self.stride))
-            for i in before
-        ]
-
-    def thin(self, pixels_per_mm: float) -> Self:
-        """The same axis, read no finer than can be seen."""
-        pixels_a_voxel = abs(self.lattice.step) / 1000 * pixels_per_mm
-        return replace(self, stride=max(1, int(1 / (VOXELS_A_PIXEL * pixels_a_voxel))))
-
-    def _edge(self, voxels: int) -> float:
-        """Edge after a number of voxels, missing ones included, in mm."""
-        return float(self.lattice.start + (voxels - 0.5) * self.lattice.step) / 1000
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """A plane to be drawn: its name and place in words, where it cuts, its axes."""
-
-    name: str
-    label: str
-    cut: Mapping[str, int]
-    down: _Axis
-    across: _Axis
-
-    @property
-    def axes(self) -> tuple[_Axis, _Axis]:
-        return self.down, self.across
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Width and height, in mm."""
-        return self.across.length, self.down.length
-
-    def thin(self, pixels_per_mm: float) -> Self:
-        """The same plane, read no finer than can be seen."""
-        down, across = (axis.thin(pixels_per_mm) for axis in self.axes)
-        return replace(self, down=down, across=across)
-
-
-def _axes_of(volume: xr.DataArray) -> dict[str, _Axis]:
-    """Where the voxels are along each axis of what is to be drawn."""
-    if not isinstance(volume, xr.DataArray):
-        raise TypeError(
-            f"A picture is made of a DataArray, such as brainxr.open gives, not of a "
-            f"{type(volume).__name__}. Of a Dataset choose a variable: ds['intensity']."
-        )
-    if volume.dtype.kind not in "biuf":
-        raise TypeError(
-            f"Values of type {volume.dtype} can't be drawn: it takes bool, int or float."
-        )
-    others = [dim for dim in volume.dims if dim not in DIMS]
-    if others:
-        choice = ", ".join(f"{dim}=0" for dim in others)
-        raise GeometryError(
-            f"Axes of a picture are z, y and x; this array has {_names(others)}, too. Choose one "
-            f"place along it, for example data.isel({choice}), or rename it."
-        )
-    if volume.ndim < 2:
-        raise GeometryError(
-            f"A picture needs two of the axes z, y and x; this array has {_names(volume.dims)}. "
-            "A line is drawn by its own .plot()."
-        )
-    return {dim: _Axis(dim, Lattice.of(volume[dim])) for dim in DIMS if dim in volume.dims}
-
-
-def _point(
-    volume: xr.DataArray, axes: Mapping[str, _Axis], at: Mapping[str, u.Length]
-) -> dict[str, int]:
-    """Index of the voxel along each axis: the nearest to `at`, or the middle one."""
-    others = [name for name in at if name not in axes]
-    if others:
-        raise GeometryError(
-            f"at names {_names(others)}; the axes of this array are {_names(axes)}."
-        )
-    return {
-        name: _nearest(axis, at[name], volume[name].attrs["units"])
-        if name in at
-        else axis.lattice.k.size // 2
-        for name, axis in axes.items()
-    }
-
-
-def _nearest(axis: _Axis, wanted: u.Length, unit: str) -> int:
-    what = f"at[{axis.name!r}]"
-    micrometers = u.to_micrometers(wanted, what)
-    if not isinstance(wanted, str) and not u.is_quantity(wanted):
-        micrometers *= u.factor(unit, to=u.MICROMETER)
-    voxels = (micrometers - axis.lattice.start) / axis.lattice.step
-    if not -0.5 - OFF_GRID_IN_VOXELS <= voxels <= axis.voxels - 0.5 + OFF_GRID_IN_VOXELS:
-        low, high = sorted(axis.edges)
-        raise GeometryError(
-            f"{what} = {_mm(micrometers / 1000)} is outside: the array extends from {_mm(low)} to "
-            f"{_mm(high)} along {axis.name!r}. Choose a place in between."
-        )
-    return int(np.abs(axis.lattice.k - voxels).argmin())
-
-
-def _planes_through(
-    volume: xr.DataArray, axes: Mapping[str, _Axis], point: Mapping[str, int]
-) -> list[_Plane]:
-    """The planes that the axes span, without those that are lines if there are others."""
-    planes = [
-        _plane(volume, axes, cut, {cut: point[cut]} if cut in axes else {})
-        for cut, down, across in PLANES.values()
-        if down in axes and across in axes
-    ]
-    return [p for p in planes if p.down.voxels > 1 and p.across.voxels > 1] or planes
-
-
-def _planes_along(
-    volume: xr.DataArray, axes: Mapping[str, _Axis], cut: str, n: int
-) -> list[_Plane]:
-    """Planes in the middles of n equal parts of an axis."""
-    k, voxels = axes[cut].lattice.k, axes[cut].voxels
-    middles = (2 * np.arange(n) + 1) * voxels // (2 * n)
-    places = np.unique(np.abs(k[:, np.newaxis] - middles).argmin(axis=0))
-    return [_plane(volume, axes, cut, {cut: int(place)}) for place in places]
-
-
-def _plane(
-    volume: xr.DataArray, axes: Mapping[str, _Axis], cut: str, at: Mapping[str, int]
-) -> _Plane:
-    name, (_, down, across) = next(item for item in PLANES.items() if item[1][0] == cut)
-    where = axes[cut].position(at[cut]) if at else _selected(volume, cut)
-    label = "" if where is None else f"{cut} = {_mm(where)}"
-    return _Plane(name, label, at, axes[down], axes[across])
-
-
-def _selected(volume: xr.DataArray, dim: str) -> float | None:
-    """Where an axis was cut before, in mm, if the array still knows."""
-    scalar = volume.coords.get(dim)
-    if scalar is None or scalar.ndim > 0 or not u.is_length(scalar.attrs.get("units")):
-        return None
-    return float(scalar) * u.factor(scalar.attrs["units"], to="millimeter")
-
-
-def _mm(number: float) -> str:
-    # a nanometre is noise; and no "-0"
-    return f"{round(number, 6) + 0.0:.10g} mm"
-
-
-def _names(names: Iterable[Hashable]) -> str:
-    return ", ".join(map(repr, names)) or "none"
 
 
 # --- how large to draw it ---------------------------------------------------------
@@ -504,20 +303,20 @@ class _Style:
 
 
 def _paint(
-    volume: xr.DataArray, planes: Sequence[_Plane], layout: _Layout, style: _Style
+    volume: xr.DataArray, planes: Sequence[CutPlane], layout: _Layout, style: _Style
 ) -> Figure:
     """A figure with one panel a plane and a scale bar; reads the planes."""
     plt = _import_pyplot()
     cmap = plt.get_cmap(style.cmap)  # an unknown name is told before anything is read
     pixels_per_mm = layout.scale * plt.rcParams["figure.dpi"]
     planes = [plane.thin(pixels_per_mm) for plane in planes]
-    images = _read(volume.variable, planes)
+    images = read_planes(volume.variable, planes)
     low, high = style.limits(images)
     figure: Figure = plt.figure(figsize=layout.figsize, facecolor=BACKGROUND)
     for box, plane, image in zip(layout.boxes, planes, images, strict=True):
         panel = figure.add_axes(_fractions(box, layout.figsize))
         panel.imshow(
-            _on_grid(image, plane), cmap=cmap, vmin=low, vmax=high,
+            on_grid(image, plane), cmap=cmap, vmin=low, vmax=high,
             extent=(*plane.across.part_edges, *plane.down.part_edges[::-1]),
             interpolation=_interpolation(planes, pixels_per_mm),
         )  # fmt: skip
@@ -529,33 +328,7 @@ def _paint(
     return figure
 
 
-def _read(variable: xr.Variable, planes: Sequence[_Plane]) -> list[Image]:
-    """Images of the planes, rows down, all read in one go."""
-    groups: dict[str, list[_Plane]] = {}
-    for plane in planes:
-        groups.setdefault(plane.name, []).append(plane)
-    chosen = {name: variable.isel(_indexers(group)) for name, group in groups.items()}
-    # a Dataset computes its variables together, so that planes share what they read
-    read = xr.Dataset(chosen).compute()
-    return [image for name, group in groups.items() for image in _split(read[name].variable, group)]
-
-
-def _indexers(parallel: Sequence[_Plane]) -> dict[str, Any]:
-    """Index of parallel planes, together: a slice on disk that they all cut is read once."""
-    first = parallel[0]
-    indexers = {axis.name: axis.indexer for axis in first.axes}
-    for dim in first.cut:
-        places = [plane.cut[dim] for plane in parallel]
-        indexers[dim] = places if len(places) > 1 else places[0]
-    return indexers
-
-
-def _split(block: xr.Variable, parallel: Sequence[_Plane]) -> list[Image]:
-    values = block.transpose(..., *(axis.name for axis in parallel[0].axes)).values
-    return list(values) if len(parallel) > 1 else [values]
-
-
-def _interpolation(planes: Sequence[_Plane], pixels_per_mm: float) -> str | None:
+def _interpolation(planes: Sequence[CutPlane], pixels_per_mm: float) -> str | None:
     """One look for all panels: voxels that are large on the screen have edges in each of them.
 
     Left to itself, matplotlib blurs those that are not a whole number of pixels, a
@@ -565,24 +338,12 @@ def _interpolation(planes: Sequence[_Plane], pixels_per_mm: float) -> str | None
     return "nearest" if max(pixels) > 3 and min(pixels) >= 1 else None
 
 
-def _on_grid(image: Image, plane: _Plane) -> Image:
-    """The image with every row and column on the regular grid; what is missing is masked."""
-    rows, height = plane.down.parts
-    columns, width = plane.across.parts
-    if image.shape == (height, width):
-        return image
-    grid, missing = np.zeros((height, width), image.dtype), np.ones((height, width), bool)
-    grid[np.ix_(rows, columns)] = image
-    missing[np.ix_(rows, columns)] = False
-    return np.ma.MaskedArray(grid, missing)
-
-
 def _fractions(box: tuple[float, float, float, float], figsize: tuple[float, float]) -> Any:
     left, bottom, width, height = box
     return left / figsize[0], bottom / figsize[1], width / figsize[0], height / figsize[1]
 
 
-def _finish_panel(panel: Axes, plane: _Plane) -> None:
+def _finish_panel(panel: Axes, plane: CutPlane) -> None:
     """Limits at the outer edges of the voxels, one scale both ways, and what is missing."""
     left, right = sorted(plane.across.edges)
     top, bottom = sorted(plane.down.edges)
@@ -596,7 +357,7 @@ def _finish_panel(panel: Axes, plane: _Plane) -> None:
         panel.axvspan(low, high, facecolor=BACKGROUND, label="missing", **hatched)
 
 
-def _draw_frame(panel: Axes, plane: _Plane, scale: float) -> None:
+def _draw_frame(panel: Axes, plane: CutPlane, scale: float) -> None:
     """Title, and axes in mm."""
     from matplotlib.ticker import AutoLocator, FixedLocator, ScalarFormatter
 
@@ -612,7 +373,7 @@ def _draw_frame(panel: Axes, plane: _Plane, scale: float) -> None:
         ticks.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
-def _draw_crosshair(panel: Axes, plane: _Plane, marked: Mapping[str, int]) -> None:
+def _draw_crosshair(panel: Axes, plane: CutPlane, marked: Mapping[str, int]) -> None:
     line: dict[str, Any] = {"color": MARK, "linewidth": 0.8, "alpha": 0.7, "label": "crosshair"}
     if plane.across.name in marked:
         panel.axvline(plane.across.position(marked[plane.across.name]), **line)
@@ -620,7 +381,7 @@ def _draw_crosshair(panel: Axes, plane: _Plane, marked: Mapping[str, int]) -> No
         panel.axhline(plane.down.position(marked[plane.down.name]), **line)
 
 
-def _draw_label(panel: Axes, plane: _Plane) -> None:
+def _draw_label(panel: Axes, plane: CutPlane) -> None:
     """Where the plane lies, in the panel's corner."""
     panel.annotate(
         plane.label, (0, 1), (4, -4), xycoords="axes fraction", textcoords="offset points",
@@ -628,7 +389,7 @@ def _draw_label(panel: Axes, plane: _Plane) -> None:
     )  # fmt: skip
 
 
-def _draw_scale_bar(panel: Axes, plane: _Plane, inches_per_mm: float) -> None:
+def _draw_scale_bar(panel: Axes, plane: CutPlane, inches_per_mm: float) -> None:
     """A bar of a round length, up to a third of the panel, in its lower right corner."""
     width, height = plane.size
     length = _round_length(width / 3)

@@ -35,7 +35,7 @@ class Piece(NamedTuple):
     offset: int
     rows: int
     wanted: slice | npt.NDArray[np.intp]
-    count: int
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def read_rows(
     if not out.size:
         return
     pieces = window.pieces(strips, page)
-    if len(window.columns) == strips.width and all(piece.rows == piece.count for piece in pieces):
+    if len(window.columns) == strips.width and all(piece.rows == piece.kept for piece in pieces):
         _read_all(path, descriptor, strips, pieces, out)
     else:
         _read_some(path, descriptor, strips, pieces, _as_index(window.columns), out)
@@ -155,10 +155,10 @@ def _read_some(
     band = np.empty((max(piece.rows for piece in pieces), strips.width), strips.stored)
     flat = memoryview(band.data).cast("B")
     at = 0
-    for offset, rows, wanted, count in pieces:
+    for offset, rows, wanted, kept in pieces:
         _fill(path, descriptor, flat[: rows * strips.row_bytes], offset)
-        out[at : at + count] = band[:rows][wanted][:, columns]
-        at += count
+        out[at : at + kept] = band[:rows][wanted][:, columns]
+        at += kept
 
 
 def _as_index(columns: Rows) -> slice | npt.NDArray[np.intp]:
