@@ -56,9 +56,7 @@ class Limit:
     def rows(self, paths: list[str], first: int, count: int) -> None:
         for path in paths:
             descriptor = os.open(path, os.O_RDONLY)
-            os.preadv(
-                descriptor, [self.buffer[: count * self.row]], self.offset + first * self.row
-            )
+            os.preadv(descriptor, [self.buffer[: count * self.row]], self.offset + first * self.row)
             os.close(descriptor)
 
 
