@@ -14,7 +14,6 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
-from brainxr.daskarray import StackDaskArray, plan_chunks
 from brainxr.grid import DIMS
 from brainxr.lazyarray import StackArray, vectorised_index
 from brainxr.slices import PathLike, is_slice_name
@@ -70,6 +69,8 @@ class BrainxrBackend(BackendEntrypoint):
 
 def lazy(stack: Stack) -> xr.DataArray:
     """The volume as a DataArray that reads on demand, without dask."""
+    from brainxr.daskarray import plan_chunks
+
     data = indexing.LazilyIndexedArray(StackBackendArray(stack.array))
     chunks = dict(zip(DIMS, (c[0] for c in plan_chunks(stack.array)), strict=True))
     variable = xr.Variable(DIMS, data, stack.attrs, encoding={"preferred_chunks": chunks})
@@ -82,6 +83,8 @@ def stack_of(data: xr.DataArray) -> StackArray | None:
     Proof is that nothing but selections lie between the stack and the data: the
     data still are a `StackDaskArray`, or xarray's lazy wrappers of a stack.
     """
+    from brainxr.daskarray import StackDaskArray
+
     wrapped: Any = data.variable._data
     if isinstance(wrapped, StackDaskArray):
         return wrapped.stack

@@ -27,6 +27,8 @@ class _Main(click.Group):
         warnings.showwarning = _show_warning
         try:
             return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort):  # click's own, which are RuntimeErrors
+            raise
         except _EXPECTED as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()

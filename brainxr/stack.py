@@ -18,7 +18,6 @@ import numpy.typing as npt
 import xarray as xr
 
 from brainxr.citations import citation_for
-from brainxr.daskarray import StackDaskArray, refuse_query_planning
 from brainxr.errors import GeometryError, SliceGapWarning, StackError, shortlist, warn
 from brainxr.grid import DIMS, VoxelGrid
 from brainxr.lazyarray import StackArray, StackSource
@@ -61,6 +60,9 @@ class Stack:
 
     def dask(self, chunks: Any = "auto") -> xr.DataArray:
         """The volume as a dask-backed DataArray."""
+        # dask.array costs as much as the rest of the imports: `brainxr info` does without
+        from brainxr.daskarray import StackDaskArray, refuse_query_planning
+
         refuse_query_planning()
         data = StackDaskArray(self.array, _stored_chunks(chunks, self.array.order))
         return xr.DataArray(data, self.coordinates, DIMS, NAME, self.attrs)

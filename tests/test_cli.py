@@ -64,6 +64,19 @@ def test_errors_are_one_line(stack: MadeStack, arguments: list[str], message: st
     assert done.stderr.startswith("brainxr: ")
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["view", "--help"], ["--version"]])
+def test_help_is_no_error(arguments: list[str]) -> None:
+    done = brainxr(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "brainxr" in done.stdout
+
+
+def test_a_wrong_option_is_an_error_of_use(stack: MadeStack) -> None:
+    done = brainxr("info", stack.path, "--spacings", "5")
+    assert done.returncode == 2
+    assert "No such option" in done.stderr
+
+
 def test_debug_shows_the_traceback() -> None:
     done = brainxr("--debug", "info", "nowhere")
     assert done.returncode == 1

@@ -108,7 +108,7 @@ def test_without_napari_it_says_what_to_install(vol: xr.DataArray, monkeypatch) 
 
 
 def test_nothing_heavy_is_imported_with_brainxr() -> None:
-    heavy = "napari|matplotlib|nilearn|nibabel|zarr|qtpy|skimage|distributed"
+    heavy = "napari|matplotlib|nilearn|nibabel|zarr|qtpy|skimage|distributed|click"
     code = f"""
         import sys, re, brainxr
         loaded = {{name.partition('.')[0] for name in sys.modules}}
