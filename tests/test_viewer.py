@@ -81,9 +81,8 @@ def test_accessor_and_own_arguments(vol: xr.DataArray) -> None:
 
 def test_a_broken_slice_is_named(make_stack: MakeStack) -> None:
     made = make_stack((9, 6, 5))
-    volume = brainxr.open(made.path)
     made.paths[4].write_bytes(made.paths[4].read_bytes()[:-3])
-    os.utime(made.paths[4], ns=(0, 0))
+    volume = brainxr.open(made.path)
     with pytest.raises(brainxr.SliceReadError, match=r"slice_005.tif' is truncated"):
         brainxr.view(volume, ViewerModel())
 
