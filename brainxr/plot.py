@@ -312,7 +312,8 @@ def _paint(
     planes = [plane.thin(pixels_per_mm) for plane in planes]
     images = read_planes(volume.variable, planes)
     low, high = style.limits(images)
-    figure: Figure = plt.figure(figsize=layout.figsize, facecolor=BACKGROUND)
+    # the panels are placed by hand, whatever layout the user's settings ask for
+    figure: Figure = plt.figure(figsize=layout.figsize, facecolor=BACKGROUND, layout="none")
     for box, plane, image in zip(layout.boxes, planes, images, strict=True):
         panel = figure.add_axes(_fractions(box, layout.figsize))
         panel.imshow(

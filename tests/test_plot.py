@@ -735,3 +735,11 @@ def test_a_figure_stays_open_elsewhere_and_pickles(volume: xr.DataArray) -> None
     assert not hasattr(figure, "_repr_mimebundle_")
     again = pickle.loads(pickle.dumps(figure))
     assert titles(again) == titles(figure)
+
+
+def test_the_layout_of_the_users_settings_is_left_out(volume: xr.DataArray) -> None:
+    with mpl.rc_context({"figure.constrained_layout.use": True}):
+        figure = plot_planes(volume)
+        figure.canvas.draw()
+    # None, or a placeholder that lays out nothing
+    assert "Constrained" not in type(figure.get_layout_engine()).__name__

@@ -50,6 +50,7 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(PYTHON) == 1
     names: dict[str, Any] = {}
     with mpl.rc_context({"backend": "agg"}):
+        plt.close("all")
         exec(compile(PYTHON[0], "README.md", "exec"), names)
         assert len(plt.get_fignums()) == 2
         plt.close("all")
