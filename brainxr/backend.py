@@ -71,7 +71,9 @@ def lazy(stack: Stack) -> xr.DataArray:
     """The volume as a DataArray that reads on demand, without dask."""
     from brainxr.daskarray import plan_chunks
 
-    data = indexing.LazilyIndexedArray(StackBackendArray(stack.array))
+    # as xr.open_dataset wraps it: what was assigned to is copied, and nothing on disk changes
+    lazily = indexing.LazilyIndexedArray(StackBackendArray(stack.array))
+    data = indexing.CopyOnWriteArray(lazily)  # type: ignore[arg-type]
     chunks = dict(zip(DIMS, (c[0] for c in plan_chunks(stack.array)), strict=True))
     variable = xr.Variable(DIMS, data, stack.attrs, encoding={"preferred_chunks": chunks})
     return xr.DataArray(variable, stack.coordinates, name=NAME)

@@ -17,7 +17,7 @@ from brainxr.grid import DIMS
 from brainxr.stack import PLANES, Stack, find_stack
 
 # What a person did or their data are, as opposed to a mistake of ours.
-_EXPECTED = (ValueError, OSError, ImportError, RuntimeError, KeyError)
+_EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, KeyError)
 
 
 class _Main(click.Group):
@@ -172,8 +172,16 @@ def _bytes(count: float) -> str:
 
 
 def _save_planes(volume: xr.DataArray, output: str, at: Mapping[str, str] | None) -> None:
-    volume.brain.plot_planes(at=at).savefig(output, dpi=150)
-    click.echo(f"Wrote {Path(output).resolve()}")
+    path = Path(output)
+    if path.is_dir() or not path.suffix:
+        raise ValueError(
+            f"{output!r} is no name for a picture: give one that ends in .png or .svg."
+        )
+    from brainxr.plot import draw_without_window
+
+    draw_without_window()
+    volume.brain.plot_planes(at=at).savefig(path, dpi=150)
+    click.echo(f"Wrote {path.resolve()}")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -234,10 +242,21 @@ def _select(volume: xr.DataArray, selection: str | None) -> xr.DataArray:
             start, _, stop = text.partition(":")
             volume = volume.sel({dim: slice(_number_or_text(start), _number_or_text(stop))})
         else:
-            volume = volume.sel({dim: _number_or_text(text)}, method="nearest")
+            volume = _nearest_plane(volume, dim, text)
         if volume.size == 0:
             raise ValueError(f"{dim}={text} selects nothing.")
     return volume
+
+
+def _nearest_plane(volume: xr.DataArray, dim: str, text: str) -> xr.DataArray:
+    try:
+        spacing = volume[dim].attrs["spacing"]
+        return volume.sel({dim: _number_or_text(text)}, method="nearest", tolerance=spacing)
+    except KeyError:
+        first, last = (float(end) / 1000 for end in volume[dim][[0, -1]])
+        raise ValueError(
+            f"{dim}={text} is no plane: {dim} goes from {first:g} to {last:g} mm."
+        ) from None
 
 
 def _can_import(*modules: str) -> bool:

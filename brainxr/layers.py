@@ -50,7 +50,7 @@ class Axis:
 
     @classmethod
     def of(cls, data: xr.DataArray, dim: Hashable) -> Self:
-        if dim not in DIMS:
+        if dim not in DIMS and not u.is_length(data[dim].attrs.get("units")):
             return cls(str(dim), None, False)
         return cls(str(dim), Lattice.of(data[dim]), data[dim].size == 1)
 
@@ -180,8 +180,8 @@ class GapFilled:
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         parts = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in parts:
-            at = parts.index(Ellipsis)
+        # "in" and "index" would compare arrays, which other GapFilled put here, by value
+        for at in [i for i, part in enumerate(parts) if part is Ellipsis]:
             parts[at : at + 1] = [slice(None)] * (self.ndim - len(parts) + 1)
         parts += [slice(None)] * (self.ndim - len(parts))
         wanted = np.atleast_1d(np.arange(self.shape[self.axis])[parts[self.axis]])
@@ -233,10 +233,16 @@ def _sample(values: Any) -> npt.NDArray[Any]:
     middle = depth // 2
     central = np.unique(np.linspace(0.4 * (depth - 1), 0.6 * (depth - 1), SAMPLED_PLANES).round())
     sample = _planes(values, sorted({middle, *central.astype(int).tolist()}))
-    if sample.size and sample.min() == sample.max():
+    if _is_flat(sample):
         spread = np.unique(np.linspace(0, depth - 1, 4 * SAMPLED_PLANES).round())
         sample = _planes(values, spread.astype(int).tolist())
     return sample
+
+
+def _is_flat(sample: npt.NDArray[Any]) -> bool:
+    """Whether it says nothing of the contrast: one value, or (NaN, infinite) none."""
+    finite = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
+    return finite.size == 0 or bool(finite.min() == finite.max())
 
 
 def _planes(values: Any, places: Sequence[int]) -> npt.NDArray[Any]:

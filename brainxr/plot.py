@@ -420,6 +420,11 @@ def _round_length(most: float) -> float:
     return next(digit * power for digit in (5, 2, 1) if digit * power <= most * (1 + 1e-9))
 
 
+def draw_without_window() -> None:
+    """Draw into memory from now on: a picture in a file needs no display."""
+    _import_pyplot().switch_backend("agg")
+
+
 def _import_pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt

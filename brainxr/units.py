@@ -8,6 +8,7 @@ from any pint registry is converted.
 from __future__ import annotations
 
 import numbers
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -34,6 +35,13 @@ class Unit(str):
     def __format__(self, spec: str) -> str:
         return format(SYMBOLS.get(str(self), str(self)), spec)
 
+
+# One number, then a unit. pint would multiply and subtract what else it finds: to it
+# "62 000 µm" is 62 * 0, "5:7 mm" is 35 mm, and a typographic minus is nothing at all.
+_QUANTITY = re.compile(
+    r"\s*[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?\s*([^\W\d_%][^\d:;,#~<>±]*((\*\*|\^)-?\d+)?|%)?\s*",
+    re.I,
+)
 
 SYMBOLS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm"}
 MICROMETER = Unit("micrometer")
@@ -149,11 +157,12 @@ def show_micrometers(micrometers: float) -> str:
 def _parse(text: str, unit: str) -> Any:
     import pint
 
-    if "," in text or not any(character.isdigit() for character in text):
-        # pint drops commas, so that "12,5 mm" were 125 mm, and takes "mm" for 1 mm
+    text = text.replace("\N{MINUS SIGN}", "-")
+    if not _QUANTITY.fullmatch(text):
         raise LengthError(
-            f"{text!r} can't be read as a quantity. Write a number, with a decimal point if it "
-            f"needs one, and a unit: for example '12.5 {_example(unit)}'."
+            f"{text!r} can't be read as a quantity. Write one number, without spaces or commas in "
+            f"it and with a decimal point if it needs one, and a unit: for example "
+            f"'12.5 {_example(unit)}'."
         )
     try:
         quantity = pint.application_registry.Quantity(text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from brainxr import units as u
 from brainxr.errors import DisplayError, GeometryError, MissingExtraError
 from brainxr.grid import DIMS
 from brainxr.layers import image_layer, layer_dims, middle_present, thin_axes
@@ -68,13 +69,21 @@ def view(
     >>> viewer.layers[0].translate.tolist()[1]
     80000.0
     """
+    if viewer is None:
+        _napari()
+        refuse_without_display()  # before anything is read for the contrast
     values, kwargs, _ = image_layer(data, **layer_kwargs)
     is_new = viewer is None
     if viewer is None:
         viewer = _new_window()
     else:
         _refuse_other_axes(viewer, kwargs["axis_labels"])
-    _add(viewer, values, kwargs, layer_kwargs)
+    try:
+        _add(viewer, values, kwargs, layer_kwargs)
+    except Exception:
+        if is_new:
+            viewer.close()  # an empty window would stay
+        raise
     _turn_to(viewer, data, is_new)
     if block or (block is None and is_new and _is_script()):
         _napari().run()
@@ -103,9 +112,7 @@ def _slider_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float,
 
 
 def _new_window() -> napari.Viewer:
-    napari = _napari()
-    refuse_without_display()
-    viewer = napari.Viewer(title="brainxr")
+    viewer = _napari().Viewer(title="brainxr")
     # napari 0.9 moved the scale bar
     bars = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
     bars.scale_bar.visible = True
@@ -148,17 +155,30 @@ def _turn_to(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
     for name, position in places.items():
         axis = first + names.index(name)
         if axis not in viewer.dims.displayed:
-            viewer.dims.set_point(axis, position)
+            viewer.dims.set_point(axis, position * _world_units_per_micrometer(viewer, axis))
     if is_new:
         viewer.reset_view()
 
 
+def _world_units_per_micrometer(viewer: ViewerModel, axis: int) -> float:
+    """napari's sliders are in the finest unit of its layers; in ours where they have none."""
+    units = getattr(viewer.layers.extent, "units", None)
+    return 1.0 if units is None else u.factor(u.MICROMETER, to=str(units[axis]))
+
+
 def _is_script() -> bool:
     """Whether nothing else keeps the window alive: no prompt, no notebook, no event loop."""
-    if hasattr(sys, "ps1") or sys.flags.interactive:
+    if hasattr(sys, "ps1") or sys.flags.interactive or _event_loop_runs():
         return False
     ipython = sys.modules.get("IPython")
     return ipython is None or ipython.get_ipython() is None
+
+
+def _event_loop_runs() -> bool:
+    """Whether Qt is at work already: in a plugin, a callback, an application of one's own."""
+    qt = sys.modules.get("qtpy.QtCore")
+    app = None if qt is None else qt.QCoreApplication.instance()
+    return app is not None and app.thread().loopLevel() > 0
 
 
 def has_display() -> bool:

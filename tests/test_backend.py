@@ -129,3 +129,11 @@ def test_no_slice_is_written(shared_stack: Any) -> None:
     data[0] = 0
     assert int(data[0].max()) == 0
     np.testing.assert_array_equal(brainxr.open(shared_stack.path).values, shared_stack.values)
+
+
+def test_assignment_without_dask_changes_a_copy(stack: Any) -> None:
+    first, second = (brainxr.open(stack.path, chunks=None) for _ in range(2))
+    first[0] = 7
+    assert (first.values[0] == 7).all()
+    np.testing.assert_array_equal(second.values, stack.values)
+    assert stack_of(first) is None

@@ -1,11 +1,9 @@
-"""The examples run, offline and quickly, and print what they promise; so do the docstrings'."""
+"""The examples run, offline and quickly, and print what they promise."""
 
 from __future__ import annotations
 
 import doctest
-import importlib
 import os
-import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +14,6 @@ import brainxr
 from brainxr.viewer import has_display
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NAMES = [module.name for module in pkgutil.iter_modules(brainxr.__path__)]
-MODULES = [f"brainxr.{name}" for name in NAMES if name != "__main__"]
 
 
 def run(name: str, *arguments: str, cwd: Path, **environment: str) -> str:
@@ -84,14 +80,6 @@ def test_view_planes_in_a_window(tmp_path: Path) -> None:
         complain = pytest.fail if os.environ.get("BRAINXR_REQUIRE_WINDOW") else pytest.skip
         complain("there is no display")
     assert "lies at [62000.0" in run("view_planes.py", "--close", cwd=tmp_path)
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    module = importlib.import_module(name)
-    failed, _ = doctest.testmod(module, extraglobs={"brainxr": brainxr})
-    assert failed == 0
 
 
 def test_the_package_docstring() -> None:

@@ -210,6 +210,22 @@ def test_name_tells_stack_and_place(vol: xr.DataArray) -> None:
     assert image_layer(vol.sel(z="1.2 mm"))[1]["name"] == "stack_100um, z = 1.2 mm"
 
 
+def test_gaps_along_two_axes(vol: xr.DataArray) -> None:
+    values, *_ = image_layer(vol.isel(z=[0, 1, 4], x=[0, 3, 4]))
+    assert values.shape == (5, 7, 5)
+    shown = np.asarray(values)
+    there = np.ix_([0, 1, 4], range(7), [0, 3, 4])
+    np.testing.assert_array_equal(shown[there], vol.isel(z=[0, 1, 4], x=[0, 3, 4]).values)
+    shown[there] = 0
+    assert shown.max() == 0
+
+
+def test_contrast_of_floats_that_are_nan_in_the_middle(vol: xr.DataArray) -> None:
+    holes = vol.astype("f4").where(vol.z < 1100)
+    low, high = image_layer(holes)[1]["contrast_limits"]
+    assert 0 <= low < high <= float(holes.max())
+
+
 # --- what can't be shown ----------------------------------------------------------
 
 

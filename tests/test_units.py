@@ -43,9 +43,9 @@ def test_one_length_in_many_ways(length: Any) -> None:
         ("5 kg", r"'5 kg' is no length: it can't be expressed in micrometer"),
         ("5 mn", r"'5 mn' can't be read as a quantity .*'mn' is not defined.*for example '5 mm'"),
         ("5", r"'5' has no unit\. Write for example '5 mm', or give the plain number"),
-        ("", r"'' can't be read as a quantity\. Write a number"),
-        ("mm", r"'mm' can't be read as a quantity\. Write a number"),
-        ("five mm", "Write a number"),
+        ("", r"'' can't be read as a quantity\. Write one number"),
+        ("mm", r"'mm' can't be read as a quantity\. Write one number"),
+        ("five mm", "Write one number"),
         ("12,5 mm", r"'12,5 mm' can't be read .* with a decimal point .* '12\.5 mm'"),
         ("1,000 um", "with a decimal point"),
         ("5 mm mm", "is no length"),
@@ -120,3 +120,20 @@ def test_is_length(unit: Any, expected: bool) -> None:
 )
 def test_show_micrometers(micrometers: float, shown: str) -> None:
     assert u.show_micrometers(micrometers) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["62 000 µm", "5:7 mm", "5 mm + 3 um", "12,5 mm", "mm", "5 mm 3", ""]
+)
+def test_what_pint_would_make_another_number_of(text: str) -> None:
+    with pytest.raises(LengthError, match="can't be read as a quantity"):
+        u.to_micrometers(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "micrometers"),
+    [("5mm", 5000), (" 5 \u00b5m ", 5), ("5 \u03bcm", 5), ("0.5cm", 5000), ("5e3 um", 5000),
+     (".5 mm", 500), ("\u22123 mm", -3000), ("1_000 um", 1000), ("4 micron", 4), ("2 in", 50800)],
+)  # fmt: skip
+def test_spellings(text: str, micrometers: float) -> None:
+    assert u.to_micrometers(text) == pytest.approx(micrometers, rel=1e-12)

@@ -63,6 +63,13 @@ def test_planes_of_any_axis_line_up_with_their_volume(vol: xr.DataArray) -> None
             assert (low, high) == (selection[dim].min(), selection[dim].max())
 
 
+def test_the_slider_finds_the_place_among_layers_of_other_units(vol: xr.DataArray) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((9, 4, 5)), scale=(1e5, 1, 1), units=("nm", "nm", "nm"))
+    brainxr.view(vol.sel(z="0.7 mm"), viewer)
+    assert viewer.dims.point[0] == pytest.approx(700_000)  # the slider's world is in nm
+
+
 def test_a_projection_does_not_pass_for_other_axes(vol: xr.DataArray) -> None:
     viewer = brainxr.view(vol, ViewerModel())
     with pytest.raises(GeometryError, match="assign_coords"):
@@ -213,6 +220,16 @@ def test_a_plane_is_not_drawn_at_other_places(vol: xr.DataArray, shown) -> None:
     viewer.dims.set_point(0, 500)
     elsewhere = viewer.screenshot(canvas_only=True, flash=False)[..., 0].max()
     assert (there > 200, elsewhere < 50) == (True, True)
+
+
+@pytest.mark.window
+def test_no_empty_window_is_left_by_an_error(vol: xr.DataArray) -> None:
+    window_or_skip()
+    import napari
+
+    with pytest.raises(TypeError, match="colourmap"):
+        brainxr.view(vol, block=False, colourmap="magma")
+    assert napari.current_viewer() is None
 
 
 @pytest.mark.window
