@@ -24,9 +24,10 @@ class _Main(click.Group):
     """Errors on one line of stderr with exit code 1, unless ``--debug`` is given."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        warnings.showwarning = _show_warning
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except (click.exceptions.Exit, click.Abort):  # click's own, which are RuntimeErrors
             raise
         except _EXPECTED as error:
@@ -59,7 +60,7 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@main.command()
+@main.command(short_help="Print what a stack is: shape, spacing, extent, gaps.")
 @click.argument("path")
 @_stack_options
 def info(path: str, **options: Any) -> None:
@@ -99,7 +100,7 @@ def view(path: str, selection: str | None, **options: Any) -> None:
     brainxr.view(_select(volume, selection), block=True)
 
 
-@main.command()
+@main.command(short_help="Make a sample: phantom or mni152.")
 @click.argument("name", default="phantom")
 @click.argument("folder", required=False)
 @click.option("--shape", help="Voxels of the phantom, for example 'z=1280,y=1760,x=1760'.")
@@ -109,7 +110,7 @@ def sample(name: str, folder: str | None, shape: str | None) -> None:
     click.echo(brainxr.sample(name, shape=voxels, folder=folder))
 
 
-@main.command()
+@main.command(short_help="Make a sample, print, draw and show it.")
 @click.option("-o", "--output", default="brainxr-demo.png", show_default=True)
 @click.option("--show/--no-show", default=None, help="Open the viewer. Default: where it can be.")
 def demo(output: str, show: bool | None) -> None:
@@ -216,9 +217,12 @@ def _pairs(text: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",")]
     for dim, sign, value in pairs:
         if dim.strip() not in DIMS or not value:
-            found = f"{dim}{sign}{value}"
-            raise ValueError(f"{found!r} in {text!r} is no AXIS=VALUE with the axis z, y or x.")
-    return {dim.strip(): value.strip() for dim, _, value in pairs}
+            part = f"{dim}{sign}{value}"
+            raise ValueError(f"{part!r} in {text!r} is no AXIS=VALUE with the axis z, y or x.")
+    found = {dim.strip(): value.strip() for dim, _, value in pairs}
+    if len(found) < len(pairs):
+        raise ValueError(f"{text!r} names an axis twice.")
+    return found
 
 
 def _number_or_text(text: str | None) -> Any:

@@ -206,7 +206,7 @@ class GapFilled:
 
 def _is_placed(data: xr.DataArray, dim: str) -> bool:
     """Whether a scalar selection left behind where it was made."""
-    return dim in data.coords and data[dim].ndim == 0 and u.is_length(data[dim].attrs.get("units"))
+    return dim in data.coords and data[dim].ndim == 0
 
 
 def _values(data: xr.DataArray, dims: Sequence[str]) -> Any:
@@ -214,6 +214,8 @@ def _values(data: xr.DataArray, dims: Sequence[str]) -> Any:
     stack = stack_of(data)
     if stack is not None and stack.dims == data.dims and set(dims) == set(DIMS):
         return stack.arrange(*dims)
+    if stack is not None and set(dims) == set(data.dims):  # renamed axes, or without a place
+        return stack.transpose(*(data.dims.index(dim) for dim in dims))
     dropped = [dim for dim in dims if dim not in data.dims]
     return data.expand_dims(dropped).transpose(*dims).data
 

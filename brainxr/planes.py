@@ -150,6 +150,8 @@ def nearest_voxel(
     volume: xr.DataArray, axes: Mapping[str, PlaneAxis], at: Mapping[str, u.Length]
 ) -> dict[str, int]:
     """Index of the voxel along each axis: the nearest to `at`, or the middle one."""
+    if not isinstance(at, Mapping):
+        raise GeometryError(f"at={at!r} doesn't say along which axis: write at={{'z': {at!r}}}.")
     others = [name for name in at if name not in axes]
     if others:
         raise GeometryError(
@@ -165,6 +167,7 @@ def nearest_voxel(
 
 def _nearest(axis: PlaneAxis, wanted: u.Length, unit: str) -> int:
     what = f"at[{axis.name!r}]"
+    unit = getattr(wanted, "attrs", {}).get("units", unit)  # a DataArray's own, as in .sel
     micrometers = u.to_micrometers(wanted, what)
     if not isinstance(wanted, str) and not u.is_quantity(wanted):
         micrometers *= u.factor(unit, to=u.MICROMETER)

@@ -182,8 +182,8 @@ def montage(
     axes = axes_of(volume)
     if axis not in axes or len(axes) < 3:
         raise GeometryError(
-            f"A montage along {axis!r} needs a volume with axes z, y and x; this one has "
-            f"{quoted(volume.dims)}. A plane is drawn by plot_planes."
+            f"A montage needs a volume with axes z, y and x, and one of them as axis=; found "
+            f"{quoted(volume.dims)} and axis={axis!r}. A plane is drawn by plot_planes."
         )
     planes = planes_along(volume, axes, axis, n)
     columns = min(columns or _columns_for_landscape(len(planes), planes[0].size), len(planes))

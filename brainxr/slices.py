@@ -14,7 +14,7 @@ import os
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,6 +111,10 @@ def find_slices(path: PathLike | Sequence[PathLike]) -> SliceFiles:
     """
     if isinstance(path, str | os.PathLike):
         return _find_at(os.fspath(path))
+    if isinstance(path, bytes) or not isinstance(path, Iterable):
+        raise TypeError(
+            f"path={path!r} is no path: give a folder, a pattern, a file or a list of files."
+        )
     return _find_in_list([os.fspath(item) for item in path])
 
 

@@ -205,4 +205,6 @@ def _stored_chunks(chunks: Any, order: tuple[int, ...]) -> Any:
 
 
 def _chunk(size: Any) -> Any:
+    if isinstance(size, int) and (size == 0 or size < -1):
+        raise ValueError(f"A chunk of {size} voxels can't be: give 1 or more, or -1 for all.")
     return -1 if size is None else size

@@ -171,6 +171,8 @@ def _parse(text: str, unit: str) -> Any:
             f"{text!r} can't be read as a quantity ({error}). Write a number and a unit, "
             f"for example '5 {_example(unit)}'."
         ) from None
+    if "pixel" in str(quantity.units):  # to pint, "px" is the 1/96 inch of style sheets
+        raise LengthError(f"{text!r} counts pixels, and is no length. Select them by .isel(...).")
     if quantity.dimensionless and not pint.application_registry.Unit(unit).dimensionless:
         raise LengthError(
             f"{text!r} has no unit. Write for example '{text} {_example(unit)}', or give the "

@@ -86,8 +86,13 @@ def view(
         raise
     _turn_to(viewer, data, is_new)
     if block or (block is None and is_new and _is_script()):
-        _napari().run()
+        _wait_for(viewer)
     return viewer
+
+
+def _wait_for(viewer: ViewerModel) -> None:
+    if hasattr(viewer, "window"):  # a model without one has nothing to wait for
+        _napari().run()
 
 
 def _add(viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str, Any]) -> None:
@@ -112,7 +117,12 @@ def _slider_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float,
 
 
 def _new_window() -> napari.Viewer:
-    viewer = _napari().Viewer(title="brainxr")
+    try:
+        viewer: napari.Viewer = _napari().Viewer(title="brainxr")
+    except ImportError as error:  # napari is there without a Qt
+        raise MissingExtraError(
+            "napari finds no Qt to open a window with. Install one: pip install 'brainxr[napari]'."
+        ) from error
     # napari 0.9 moved the scale bar
     bars = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
     bars.scale_bar.visible = True
@@ -136,7 +146,8 @@ def _refuse_other_axes(viewer: ViewerModel, labels: list[str]) -> None:
         return
     shown = list(viewer.dims.axis_labels)[-len(labels) :]
     others = [(a, b) for a, b in zip(shown, labels[-len(shown) :], strict=True) if a != b]
-    if any(a in DIMS and b in DIMS for a, b in others):
+    # napari's own defaults, "-1", "-2", ..., name nothing
+    if any((a in DIMS or b in DIMS) and not a.lstrip("-").isdigit() for a, b in others):
         raise GeometryError(
             f"The viewer's axes end with {shown}, and the data's are {labels}: napari would put "
             "one for the other. Say where a projection lies, for example "
@@ -196,7 +207,7 @@ def _x_server_answers(display: str) -> bool:
     if not number:
         return False
     if host and host != "unix":
-        return True  # a forwarded display; Qt will say if it isn't there
+        return _answers_at(host, 6000 + int(number.split(".")[0]))
     name = f"/tmp/.X11-unix/X{number.split('.')[0]}"
     for address in (name, "\0" + name):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
@@ -206,6 +217,15 @@ def _x_server_answers(display: str) -> bool:
                 continue
             return True
     return False
+
+
+def _answers_at(host: str, port: int) -> bool:
+    """Whether a forwarded display is there: Qt would abort the process where it isn't."""
+    try:
+        socket.create_connection((host, port), timeout=3).close()
+    except OSError:
+        return False
+    return True
 
 
 def refuse_without_display() -> None:

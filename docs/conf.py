@@ -50,7 +50,7 @@ def start_screen() -> None:
         return
     reader, writer = os.pipe()
     screen = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1200x24", "-nolisten", "tcp"],
+        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1200x24", "-noreset"],
         pass_fds=[writer],
         stderr=subprocess.DEVNULL,
     )

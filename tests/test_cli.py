@@ -51,6 +51,7 @@ def test_info(make_stack: MakeStack) -> None:
         (["info", "{stack}", "--spacing", "5 kg"], "'5 kg' is no length"),
         (["info", "{stack}", "--spacing", "q=5mm"], "no AXIS=VALUE"),
         (["view", "{stack}", "--sel", "z=9mm:8mm"], "selects nothing"),
+        (["view", "{stack}", "--sel", "z=1,z=2"], "names an axis twice"),
         (["view", "{stack}", "--sel", "y=9mm"], "y=9mm is no plane: y goes from 0 to 0.6 mm"),
         (["plot", "{stack}", "-o", "{stack}"], "is no name for a picture"),
         (["plot", "{stack}", "--at", "z=5 mn"], "'mn' is not defined"),

@@ -86,6 +86,12 @@ def test_napari_reads_the_stack_itself(stack: MadeStack, name: str, chunks: str 
     assert isinstance(values, np.ndarray if lost else StackArray)
 
 
+def test_without_a_place_the_stack_is_still_read_lazily(stack: MadeStack) -> None:
+    volume = brainxr.open(stack.path, chunks=None)
+    assert isinstance(image_layer(volume.isel(z=2, drop=True))[0], StackArray)
+    assert isinstance(image_layer(volume.rename(x="u"))[0], StackArray)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -236,6 +242,8 @@ def test_refusals(vol: xr.DataArray) -> None:
         image_layer(vol.assign_coords(z=np.arange(5.0)))
     with pytest.raises(GeometryError, match="no length"):
         image_layer(vol.assign_coords(z=("z", np.arange(5.0), {"units": "second"})))
+    with pytest.raises(GeometryError, match="Coordinate 'z' has no unit"):
+        image_layer(vol.max("z").assign_coords(z=1200))
     with pytest.raises(GeometryError, match="empty"):
         image_layer(vol.isel(y=slice(0, 0)))
     with pytest.raises(GeometryError, match="not evenly spaced"):

@@ -137,3 +137,9 @@ def test_what_pint_would_make_another_number_of(text: str) -> None:
 )  # fmt: skip
 def test_spellings(text: str, micrometers: float) -> None:
     assert u.to_micrometers(text) == pytest.approx(micrometers, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["5 px", "5 pixel", "3 pixels"])
+def test_pixels_are_no_length(text: str) -> None:
+    with pytest.raises(LengthError, match=r"pixel|counts"):
+        u.to_micrometers(text)

@@ -79,6 +79,17 @@ def test_a_projection_does_not_pass_for_other_axes(vol: xr.DataArray) -> None:
     assert brainxr.view(placed, viewer).layers[1].translate.tolist() == [0, 150, 0]
 
 
+def test_other_axes_do_not_pass_for_z(vol: xr.DataArray) -> None:
+    viewer = brainxr.view(vol, ViewerModel())
+    times = xr.concat([vol[0], vol[1]], "t").drop_vars("z")
+    with pytest.raises(GeometryError, match="one for the other"):
+        brainxr.view(times, viewer)
+
+
+def test_a_model_has_nothing_to_wait_for(vol: xr.DataArray) -> None:
+    assert len(brainxr.view(vol, ViewerModel(), block=True).layers) == 1
+
+
 def test_accessor_and_own_arguments(vol: xr.DataArray) -> None:
     layer = vol.brain.view(ViewerModel(), colormap="magma", name="mine").layers[0]
     assert (layer.colormap.name, layer.name) == ("magma", "mine")
@@ -97,7 +108,7 @@ def test_a_broken_slice_is_named(make_stack: MakeStack) -> None:
 # --- what is missing --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("display", ["", ":4242", "nonsense"])
+@pytest.mark.parametrize("display", ["", ":4242", "nonsense", "localhost:4242"])
 def test_without_a_display_it_says_so(vol: xr.DataArray, monkeypatch, display: str) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
