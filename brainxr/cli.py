@@ -23,6 +23,18 @@ _EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, KeyError
 class _Main(click.Group):
     """Errors on one line of stderr with exit code 1, unless ``--debug`` is given."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False  # in which click prints three lines and exits with 2
+        try:
+            code = super().main(*args, **kwargs)
+        except click.ClickException as error:
+            click.echo(f"brainxr: {_one_line(error)} Try 'brainxr --help'.", err=True)
+            code = 1
+        except click.Abort:
+            click.echo("brainxr: interrupted", err=True)
+            code = 1
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with warnings.catch_warnings():
@@ -38,11 +50,18 @@ class _Main(click.Group):
             ctx.exit(1)
 
 
-@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Main,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="brainxr")
-def main(debug: bool) -> None:
+@click.pass_context
+def main(ctx: click.Context, debug: bool) -> None:
     """Open a stack of image slices as one volume, and look at it."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -190,7 +209,11 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    text: object = error
+    if isinstance(error, KeyError) and error.args:
+        text = error.args[0]
+    elif isinstance(error, click.ClickException):
+        text = error.format_message()
     return " ".join(str(text).split()) or type(error).__name__
 
 

@@ -67,7 +67,7 @@ def test_errors_are_one_line(stack: MadeStack, arguments: list[str], message: st
     assert done.stderr.startswith("brainxr: ")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["view", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["view", "--help"], ["--version"]])
 def test_help_is_no_error(arguments: list[str]) -> None:
     done = brainxr(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
@@ -76,8 +76,9 @@ def test_help_is_no_error(arguments: list[str]) -> None:
 
 def test_a_wrong_option_is_an_error_of_use(stack: MadeStack) -> None:
     done = brainxr("info", stack.path, "--spacings", "5")
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "No such option" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_debug_shows_the_traceback() -> None:

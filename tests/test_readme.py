@@ -46,6 +46,7 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("brainxr.viewer._new_window", ViewerModel)
+    monkeypatch.setattr("brainxr.viewer.refuse_without_display", lambda: None)
     monkeypatch.setattr("brainxr.viewer._is_script", lambda: False)
     assert len(PYTHON) == 1
     names: dict[str, Any] = {}
