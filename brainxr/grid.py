@@ -176,7 +176,8 @@ class Lattice:
 
 def spatial_dims(data: xr.DataArray) -> list[str]:
     """Those of z, y, x that the array has, as dimension or as scalar, in this order."""
-    return [dim for dim in DIMS if dim in data.dims or dim in data.coords]
+    scalars = [dim for dim in DIMS if dim in data.coords and data[dim].ndim == 0]
+    return [dim for dim in DIMS if dim in data.dims or dim in scalars]
 
 
 def _in_micrometers(coordinate: xr.DataArray, name: Hashable) -> npt.NDArray[np.float64]:

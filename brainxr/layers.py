@@ -21,8 +21,8 @@ from brainxr import units as u
 from brainxr.backend import stack_of
 from brainxr.contrast import contrast_limits
 from brainxr.errors import GeometryError
-from brainxr.grid import DIMS, Lattice
-from brainxr.lazyarray import StackArray
+from brainxr.grid import DIMS, Lattice, spatial_dims
+from brainxr.lazyarray import StackArray, expand_key
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], Literal["image"]]
 
@@ -134,7 +134,7 @@ def layer_dims(data: xr.DataArray) -> list[Hashable]:
             f"Expected a DataArray, found {type(data).__name__}. Open a stack with "
             "brainxr.open(...), or take one variable of a Dataset: dataset['intensity']."
         )
-    spatial = [dim for dim in DIMS if dim in data.dims or _is_placed(data, dim)]
+    spatial = spatial_dims(data)
     if not any(dim in data.dims for dim in spatial):
         raise GeometryError(
             f"There is nothing to show: the axes are {list(data.dims)}, and none is z, y or x."
@@ -179,11 +179,7 @@ class GapFilled:
         self.size = math.prod(self.shape)
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
-        parts = list(key) if isinstance(key, tuple) else [key]
-        # "in" and "index" would compare arrays, which other GapFilled put here, by value
-        for at in [i for i, part in enumerate(parts) if part is Ellipsis]:
-            parts[at : at + 1] = [slice(None)] * (self.ndim - len(parts) + 1)
-        parts += [slice(None)] * (self.ndim - len(parts))
+        parts = expand_key(key, self.ndim)
         wanted = np.atleast_1d(np.arange(self.shape[self.axis])[parts[self.axis]])
         place = np.searchsorted(self.k, wanted)
         there = self.k[place] == wanted
@@ -202,11 +198,6 @@ class GapFilled:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return self[...].astype(dtype or self.dtype, copy=False)
-
-
-def _is_placed(data: xr.DataArray, dim: str) -> bool:
-    """Whether a scalar selection left behind where it was made."""
-    return dim in data.coords and data[dim].ndim == 0
 
 
 def _values(data: xr.DataArray, dims: Sequence[str]) -> Any:

@@ -158,7 +158,7 @@ class StackArray:
             For a place outside the array, or an index of another kind.
         """
         choices: list[Choice] = list(self.choices)
-        for axis, part in zip(self.order, _expand(key, self.ndim), strict=True):
+        for axis, part in zip(self.order, expand_key(key, self.ndim), strict=True):
             choices[axis] = _choose(choices[axis], part)  # type: ignore[arg-type]
         order = tuple(axis for axis in self.order if not isinstance(choices[axis], int))
         return replace(self, choices=(choices[0], choices[1], choices[2]), order=order)
@@ -296,8 +296,8 @@ def _length(choice: Choice) -> int:
     return 1 if isinstance(choice, int) else len(choice)
 
 
-def _expand(key: Any, ndim: int) -> Sequence[Any]:
-    """One index for each axis."""
+def expand_key(key: Any, ndim: int) -> list[Any]:
+    """One index for each axis, where the key leaves some out or to an Ellipsis."""
     parts = list(key) if isinstance(key, tuple) else [key]
     dots = [i for i, part in enumerate(parts) if part is Ellipsis]
     if len(dots) > 1 or len(parts) - len(dots) > ndim:

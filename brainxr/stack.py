@@ -83,10 +83,11 @@ def find_stack(
     names = ((files.names[0], files.names[-1]), (files.folder,))
     found = find_spacing(spacing, header.facts, names, axes)
     source = StackSource(files, replace(header, facts=FileFacts()), axes)
+    first = per_axis(origin, "origin")
     grid = VoxelGrid(
         {dim: source.shape[axes.index(dim)] for dim in DIMS},
         {dim: found.micrometers[dim] for dim in DIMS},
-        {dim: per_axis(origin, "origin").get(dim, 0.0) for dim in DIMS},
+        {dim: first.get(dim, 0.0) for dim in DIMS},
     )
     order = tuple(axes.index(dim) for dim in DIMS)
     kept = _handle_gaps(files, missing, source)
