@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from dask.utils import IndexCallable, parse_bytes
 
+from brainxr.daskfold import reduce_stack
 from brainxr.lazyarray import StackArray, vectorised_index
 from brainxr.lookalike import Lookalike
 
@@ -102,6 +103,11 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
 
     def copy(self) -> Self:
         return type(self)(self.stack, self.rule)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """numpy's functions, through which xarray reduces; ours where we have a better one."""
+        folded = reduce_stack(self.stack, func, args[1:], kwargs) if args[0] is self else None
+        return super().__array_function__(func, types, args, kwargs) if folded is None else folded
 
     def __reduce__(self) -> Any:
         return type(self), (self.stack, self.rule)

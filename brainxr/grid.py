@@ -51,21 +51,18 @@ class VoxelGrid:
     spacing: Mapping[str, float]
     origin: Mapping[str, float]
 
-    def coordinates(self) -> xr.Coordinates:
-        """Coordinates of the voxel centres, in µm, with unit-aware indexes."""
-        variables = {dim: self._variable(dim) for dim in self.shape}
-        indexes = {
-            dim: UnitIndex.from_variables({dim: variable}, options={})
-            for dim, variable in variables.items()
-        }
+    def coordinates(self, **others: xr.Variable) -> xr.Coordinates:
+        """Coordinates of the voxel centres, in µm, with unit-aware indexes; and others, without."""
+        indexes = {dim: UnitIndex(self._centres(dim), dim) for dim in self.shape}
+        variables: dict[Any, xr.Variable] = {**others}
+        for dim, index in indexes.items():
+            # one slice, or none, can't tell its spacing: the attribute does
+            attrs = {"units": u.MICROMETER, "spacing": abs(self.spacing[dim])}
+            variables |= index.create_variables({dim: xr.Variable(dim, index.index, attrs)})
         return xr.Coordinates(variables, indexes=indexes)
 
-    def _variable(self, dim: str) -> xr.IndexVariable:
-        values = self.origin[dim] + self.spacing[dim] * np.arange(self.shape[dim])
-        # one slice, or none, can't tell its spacing: the attribute does
-        return xr.IndexVariable(
-            dim, values, {"units": u.MICROMETER, "spacing": abs(self.spacing[dim])}
-        )
+    def _centres(self, dim: str) -> npt.NDArray[Any]:
+        return self.origin[dim] + self.spacing[dim] * np.arange(self.shape[dim])
 
     @classmethod
     def of(cls, data: xr.DataArray) -> Self:

@@ -13,14 +13,16 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.rows import Rows, Window
+from brainxr.reader import SliceReader
+from brainxr.rows import Rows
 from brainxr.slices import SliceFiles
-from brainxr.tiff import Header, read_window
+from brainxr.tiff import Header
 
 # What is chosen along one axis: one place (the axis is dropped), a regular
 # progression in either direction, or any places in any order.
@@ -63,6 +65,15 @@ class StackSource:
         """Grid positions for which there is a slice, shape (n,), increasing."""
         return np.arange(self.header.pages) if self.header.pages > 1 else self.files.positions
 
+    @cached_property
+    def reader(self) -> SliceReader:
+        return SliceReader(self.files, self.header, self.opened_at)
+
+    def __reduce__(self) -> Any:  # a reader remembers what only its own process has seen
+        return StackSource, (
+            self.files, self.header, self.axes, self.opened_at, self.identity,
+        )  # fmt: skip
+
     def read(
         self, slices: npt.NDArray[np.intp], rows: Rows, columns: Rows,
         out: npt.NDArray[Any],
@@ -71,23 +82,16 @@ class StackSource:
 
         The choices are increasing and without repeats.
         """
-        window = Window(rows, columns)
-        for i, (path, page) in enumerate(self._places(slices)):
-            if path is None:
-                out[i] = 0
-            else:
-                read_window(path, self.header, page, window, out[i], self.opened_at)
+        self.reader.read(self.places(slices), rows, columns, out)
 
-    def _places(self, slices: npt.NDArray[np.intp]) -> list[tuple[str | None, int]]:
-        """File and page of each grid position; no file where the slice is missing."""
-        if self.header.pages > 1:
-            return [(self.files.path(0), page) for page in slices.tolist()]
-        places = np.searchsorted(self.files.positions, slices)
-        there = self.files.positions[places] == slices
-        return [
-            (self.files.path(place) if found else None, 0)
-            for place, found in zip(places.tolist(), there.tolist(), strict=True)
-        ]
+    def places(self, slices: npt.NDArray[np.intp]) -> list[int]:
+        """File, or page of the one file, of each grid position; -1 where it is missing."""
+        places = slices
+        if self.header.pages == 1:
+            places = np.searchsorted(self.files.positions, slices)
+            places = np.where(self.files.positions[places] == slices, places, -1)
+        listed: list[int] = places.tolist()
+        return listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +200,7 @@ class StackArray:
             When a slice can't be read, or isn't like the first one. The message
             names the file.
         """
-        needed, arranged = zip(*(_ascending(choice) for choice in self.choices), strict=True)
+        needed, arranged = zip(*(ascending(choice) for choice in self.choices), strict=True)
         block = np.empty([len(n) for n in needed], self.dtype)
         if block.size:
             self.source.read(np.asarray(needed[0]), needed[1], needed[2], block)
@@ -323,7 +327,7 @@ def _choose(choice: range | npt.NDArray[np.intp], part: Any) -> Choice:
     return np.asarray(choice, np.intp)[array.astype(np.intp)]
 
 
-def _ascending(choice: Choice) -> tuple[range | npt.NDArray[np.intp], Any]:
+def ascending(choice: Choice) -> tuple[range | npt.NDArray[np.intp], Any]:
     """Places in increasing order without repeats, and how to arrange what is read there."""
     if isinstance(choice, int):
         return range(choice, choice + 1), slice(None)

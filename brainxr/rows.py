@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,17 @@ class Piece(NamedTuple):
     kept: int
 
 
+class Span(NamedTuple):
+    """A stretch of the file, and which bytes of the result it becomes as it is."""
+
+    offset: int
+    start: int
+    stop: int
+
+
+Plan: TypeAlias = list[Span] | list[Piece]
+
+
 @dataclass(frozen=True)
 class Strips:
     """Where the uncompressed rows of each page lie in the file.
@@ -58,9 +69,24 @@ class Strips:
     width: int
     stored: np.dtype[Any]
 
+    @classmethod
+    def of(
+        cls, offsets: npt.NDArray[np.int64], rows: int, height: int, width: int,
+        stored: np.dtype[Any],
+    ) -> Self:  # fmt: skip
+        """Strips of so many rows; those that touch are taken as one."""
+        if (np.diff(offsets, axis=1) == rows * width * stored.itemsize).all():
+            return cls(offsets[:, :1].copy(), height, width, stored)
+        return cls(offsets, rows, width, stored)
+
     @property
     def row_bytes(self) -> int:
         return self.width * self.stored.itemsize
+
+    def end(self, height: int) -> int:
+        """Bytes that a file must have for pages of this height to be in it."""
+        last = height - (self.offsets.shape[1] - 1) * self.rows
+        return int(self.offsets[:, -1].max() + last * self.row_bytes)
 
     def pieces(self, page: int, rows: Rows, most: int) -> Iterator[Piece]:
         """Stretches of the file that hold these rows, of at most so many rows each."""
@@ -96,15 +122,38 @@ class Window:
 
     rows: Rows
     columns: Rows
-    _planned: tuple[Strips, int, list[Piece]] | None = field(default=None, init=False)
+    _layout: tuple[Strips, int] | None = field(default=None, init=False)
+    _plan: Plan = field(default_factory=list, init=False)
+    _band: npt.NDArray[Any] | None = field(default=None, init=False)
 
-    def pieces(self, strips: Strips, page: int) -> list[Piece]:
+    def plan(self, strips: Strips, page: int) -> Plan:
         """Stretches of the file to read; remembered, as most slices have one layout."""
-        if self._planned is None or self._planned[0] is not strips or self._planned[1] != page:
+        layout = self._layout
+        if layout is None or layout[0] is not strips or layout[1] != page:
             whole = len(self.columns) == strips.width
             most = strips.rows if whole else max(1, BAND_BYTES // strips.row_bytes)
-            self._planned = strips, page, list(strips.pieces(page, self.rows, most))
-        return self._planned[2]
+            pieces = list(strips.pieces(page, self.rows, most))
+            direct = whole and all(piece.rows == piece.kept for piece in pieces)
+            self._plan = _spans(pieces, strips.row_bytes) if direct else pieces
+            self._layout = strips, page
+        return self._plan
+
+    def single_span(self, strips: Strips, page: int) -> Span | None:
+        """The one stretch that is the result as it is, where there is only one."""
+        plan = self.plan(strips, page)
+        direct = len(plan) == 1 and strips.stored.isnative
+        return plan[0] if direct and isinstance(plan[0], Span) else None
+
+    def band(self, rows: int, strips: Strips) -> npt.NDArray[Any]:
+        """A buffer of so many rows, the same one as long as it is big enough."""
+        if self._band is None or len(self._band) < rows or self._band.dtype != strips.stored:
+            self._band = np.empty((rows, strips.width), strips.stored)
+        return self._band
+
+
+def _spans(pieces: list[Piece], row_bytes: int) -> list[Span]:
+    ends = np.cumsum([0, *(piece.rows * row_bytes for piece in pieces)]).tolist()
+    return [Span(p.offset, *ends[i : i + 2]) for i, p in enumerate(pieces)]
 
 
 def read_rows(
@@ -121,38 +170,31 @@ def read_rows(
     strips : Strips
     page : int
     window : Window
+        With a row and a column at least; used by one thread at a time.
     out : numpy.ndarray, shape (rows, columns)
         Receives the pixels; C-contiguous, in the machine's byte order.
     """
-    if not out.size:
+    plan = window.plan(strips, page)
+    if type(plan[0]) is not Span:
+        _read_some(path, descriptor, strips, plan, window, out)
         return
-    pieces = window.pieces(strips, page)
-    if len(window.columns) == strips.width and all(piece.rows == piece.kept for piece in pieces):
-        _read_all(path, descriptor, strips, pieces, out)
-    else:
-        _read_some(path, descriptor, strips, pieces, _as_index(window.columns), out)
-
-
-def _read_all(
-    path: str, descriptor: int, strips: Strips, pieces: list[Piece], out: npt.NDArray[Any]
-) -> None:
-    """Read whole rows straight into the result."""
+    # whole rows: this loop is all there is to a coronal plane, so it does nothing twice
     flat = memoryview(out.data).cast("B")
-    at = 0
-    for piece in pieces:
-        end = at + piece.rows * strips.row_bytes
-        _fill(path, descriptor, flat[at:end], piece.offset)
-        at = end
+    for offset, start, stop in plan:
+        view = flat[start:stop]
+        if (count := read_into(descriptor, view, offset)) != stop - start:
+            _fill(path, descriptor, view[count:], offset + count)
     if not strips.stored.isnative:
         out.byteswap(inplace=True)
 
 
 def _read_some(
-    path: str, descriptor: int, strips: Strips, pieces: list[Piece],
-    columns: slice | npt.NDArray[np.intp], out: npt.NDArray[Any],
+    path: str, descriptor: int, strips: Strips, pieces: Any, window: Window,
+    out: npt.NDArray[Any],
 ) -> None:  # fmt: skip
     """Read bands of whole rows, and keep what is wanted of them."""
-    band = np.empty((max(piece.rows for piece in pieces), strips.width), strips.stored)
+    columns = _as_index(window.columns)
+    band = window.band(max(piece.rows for piece in pieces), strips)
     flat = memoryview(band.data).cast("B")
     at = 0
     for offset, rows, wanted, kept in pieces:
@@ -171,7 +213,7 @@ def _as_index(columns: Rows) -> slice | npt.NDArray[np.intp]:
 def _fill(path: str, descriptor: int, view: memoryview, offset: int) -> None:
     """Read bytes of the file until the buffer is full."""
     while view:
-        count = _read_into(descriptor, view, offset)
+        count = read_into(descriptor, view, offset)
         if count == 0:
             raise SliceReadError(truncated(path, offset, offset + len(view)))
         view, offset = view[count:], offset + count
@@ -180,17 +222,19 @@ def _fill(path: str, descriptor: int, view: memoryview, offset: int) -> None:
 def read_bytes(descriptor: int, offset: int, count: int) -> bytes:
     """Up to `count` bytes of an open file."""
     buffer = bytearray(count)
-    return bytes(buffer[: _read_into(descriptor, memoryview(buffer), offset)])
+    return bytes(buffer[: read_into(descriptor, memoryview(buffer), offset)])
 
 
 if hasattr(os, "preadv"):
 
-    def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
-        return os.preadv(descriptor, [view], offset)
+    def read_into(descriptor: int, view: memoryview, offset: int) -> int:
+        """Read up to the buffer's size from a place in an open file; the number of bytes."""
+        return os.preadv(descriptor, (view,), offset)
 
 else:  # Windows
 
-    def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
+    def read_into(descriptor: int, view: memoryview, offset: int) -> int:
+        """Read up to the buffer's size from a place in an open file; the number of bytes."""
         with io.FileIO(descriptor, closefd=False) as file:
             file.seek(offset)
             return file.readinto(view) or 0

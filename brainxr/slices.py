@@ -14,7 +14,7 @@ import os
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,14 +141,17 @@ def _find_at(path: str) -> SliceFiles:
 def _find_in_folder(folder: str) -> SliceFiles:
     try:
         with os.scandir(folder) as entries:
-            listed = {entry.name: entry.is_dir() for entry in entries}
+            names = [
+                entry.name for entry in entries
+                if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
+            ]  # fmt: skip
     except PermissionError as error:
         raise SliceReadError(
             f"The folder {folder!r} may not be listed: permission denied. Ask its owner for access."
         ) from error
-    names = [name for name, is_folder in listed.items() if is_slice_name(name) and not is_folder]
+    names = [name for name in names if name[0] != "."]
     if not names:
-        raise EmptyStackError(_nothing_in(folder, list(listed)))
+        raise EmptyStackError(_nothing_in(folder, os.listdir(folder)))
     return _one_stack(os.path.abspath(folder), names)
 
 
@@ -213,6 +216,9 @@ def _relative(paths: list[str]) -> tuple[str, list[str]]:
 
 def _one_stack(folder: str, names: list[str]) -> SliceFiles:
     """Order the names by their slice number, or say why they are no stack."""
+    only = _only_number(names) if len(names) > 1 else None
+    if only is not None:
+        return _in_order(folder, only)
     kinds = _kinds(names)
     if len(kinds) > 1:
         raise StackError(_several_stacks(folder, kinds))
@@ -223,11 +229,35 @@ def _one_stack(folder: str, names: list[str]) -> SliceFiles:
     varying = [i for i in range(numbers.shape[1]) if len(set(numbers[:, i])) > 1]
     last = varying[-1] if varying else numbers.shape[1] - 1
     _refuse_duplicates(folder, names, numbers, varying, last)
-    _refuse_scattered(folder, names, numbers[:, last])
-    order = np.argsort(numbers[:, last].astype(np.int64))
-    return SliceFiles(
-        folder, tuple(names[i] for i in order), tuple(int(numbers[i, last]) for i in order)
-    )
+    return _in_order(folder, dict(zip(numbers[:, last].tolist(), names, strict=True)))
+
+
+def _only_number(names: list[str]) -> dict[int, str] | None:
+    """Names by their number where they are alike but for that one; None for all others.
+
+    What nearly every stack is. It is found without taking every name to pieces, which
+    for 100,000 of them takes a second.
+    """
+    first, last = (_NUMBER.split(name) for name in (min(names), max(names)))
+    varying = [i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b]
+    if len(first) != len(last) or len(varying) != 1 or varying[0] % 2 == 0:
+        return None
+    # no name has a NUL in it, so what lies between these borders is what differs
+    head, tail = "\0" + "".join(first[: varying[0]]), "".join(first[varying[0] + 1 :]) + "\0"
+    text = "\0" + "\0".join(names) + "\0"
+    if not text.startswith(head) or not text.endswith(tail):
+        return None
+    digits = text[len(head) : -len(tail)].split(tail + head[1:])
+    if len(digits) != len(names) or not all(map(str.isdecimal, digits)):
+        return None
+    by_number = dict(zip(map(int, digits), names, strict=True))
+    return by_number if len(by_number) == len(names) else None
+
+
+def _in_order(folder: str, by_number: dict[int, str]) -> SliceFiles:
+    _refuse_scattered(folder, by_number)
+    numbers = sorted(by_number)
+    return SliceFiles(folder, tuple([by_number[number] for number in numbers]), tuple(numbers))
 
 
 def _kinds(names: list[str]) -> list[list[str]]:
@@ -246,15 +276,18 @@ def _refuse_unnumbered(folder: str, names: list[str]) -> None:
         )
 
 
-def _refuse_scattered(folder: str, names: list[str], numbers: npt.NDArray[Any]) -> None:
+def _refuse_scattered(folder: str, numbers: Collection[int]) -> None:
     """Refuse numbers so far apart that they can't count slices."""
     low, high = min(numbers), max(numbers)
+    most = max(_MOST_GAPS * len(numbers), 100_000)
+    if high - low < most and high <= np.iinfo(np.int64).max:
+        return
     step = math.gcd(*(number - low for number in numbers))
     places = (high - low) // step + 1
-    if high > np.iinfo(np.int64).max or places > max(_MOST_GAPS * len(names), 100_000):
+    if high > np.iinfo(np.int64).max or places > most:
         raise StackError(
-            f"The numbers of the {len(names)} files in {folder!r} run from {low} to {high}, which "
-            f"would be {places} slices: they don't count slices. Rename the files 1, 2, 3, ..."
+            f"The numbers of the {len(numbers)} files in {folder!r} run from {low} to {high}, "
+            f"which would be {places} slices: they don't count slices. Rename the files 1, 2, 3 ..."
         )
 
 

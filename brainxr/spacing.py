@@ -214,7 +214,7 @@ def _from_names(names: Sequence[Sequence[str]]) -> tuple[float, str] | None:
 
 def _lengths_in(name: str) -> dict[float, str]:
     return {
-        u.to_micrometers(f"{number.replace(',', '.')} {_spelled(unit)}"): f"{number}{unit}"
+        _length(number.replace(",", "."), _spelled(unit)) or 0.0: f"{number}{unit}"
         for number, unit in _LENGTH_IN_NAME.findall(name)
     }
 

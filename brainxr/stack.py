@@ -91,10 +91,12 @@ def find_stack(
     )
     order = tuple(axes.index(dim) for dim in DIMS)
     kept = _handle_gaps(files, missing, source)
-    coordinates = grid.coordinates().assign(file=(axes[0], _file_names(source)))
+    coordinates = grid.coordinates(file=xr.Variable(axes[0], _file_names(source)))
+    if kept is not None:
+        coordinates = coordinates.to_dataset().isel({axes[0]: kept}).coords
     return Stack(
         array=_select_along(StackArray.whole(source, order), DIMS.index(axes[0]), kept),
-        coordinates=coordinates.to_dataset().isel({axes[0]: kept}).coords,
+        coordinates=coordinates,
         attrs=_attributes(path, files, plane, found, missing),
         spacing=found,
         header=header,
@@ -125,13 +127,13 @@ def _plane(argument: str | None, files: SliceFiles) -> Plane:
 
 def _handle_gaps(
     files: SliceFiles, missing: Missing, source: StackSource
-) -> slice | npt.NDArray[np.int64]:
-    """Which positions of the grid to keep."""
+) -> npt.NDArray[np.int64] | None:
+    """Which positions of the grid to keep; None for all."""
     if missing not in ("keep", "fill", "raise"):
         raise StackError(f"missing={missing!r} is none of 'keep', 'fill', 'raise'.")
     absent = files.missing
     if not absent or missing == "fill":
-        return slice(None)
+        return None
     found = (
         f"{len(absent)} of {len(absent) + len(files)} slices are missing in {files.folder!r}: "
         f"number{'s' if len(absent) > 1 else ''} {_ranges(absent, files.step)}."
@@ -157,8 +159,8 @@ def _ranges(numbers: list[int], step: int) -> str:
     return shortlist([str(a) if a == b else f"{a}-{b}" for a, b in runs], most=20)
 
 
-def _select_along(array: StackArray, axis: int, kept: slice | npt.NDArray[np.int64]) -> StackArray:
-    return array.select((slice(None),) * axis + (kept,))
+def _select_along(array: StackArray, axis: int, kept: npt.NDArray[np.int64] | None) -> StackArray:
+    return array if kept is None else array.select((slice(None),) * axis + (kept,))
 
 
 def _file_names(source: StackSource) -> npt.NDArray[np.str_]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numbers
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -31,6 +32,9 @@ class Unit(str):
     """
 
     __slots__ = ()
+
+    def __deepcopy__(self, memo: Any) -> Unit:
+        return self  # a text, which copy.deepcopy doesn't see: xarray copies attributes a lot
 
     def __format__(self, spec: str) -> str:
         return format(SYMBOLS.get(str(self), str(self)), spec)
@@ -128,7 +132,12 @@ def factor(unit: str, to: str) -> float:
     >>> factor("millimeter", to="micrometer")
     1000.0
     """
-    return 1.0 if unit == to else float(_convert(_parse(f"1 {str(unit)}", to), to, shown=unit))
+    return 1.0 if unit == to else _factor(str(unit), str(to))
+
+
+@lru_cache
+def _factor(unit: str, to: str) -> float:
+    return float(_convert(_parse(f"1 {unit}", to), to, shown=unit))
 
 
 def is_length(unit: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 import tifffile
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
-from brainxr.rows import Window
-from brainxr.tiff import Header, differences, read_header, read_window, write_slice
+from brainxr.reader import SliceReader
+from brainxr.slices import SliceFiles
+from brainxr.tiff import Header, differences, read_header, write_slice
 
 # Everything that writes slices: programs, libraries, settings.
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -54,9 +56,10 @@ WINDOWS: dict[str, tuple[Any, Any]] = {
 
 
 def read(path: Any, header: Header, rows: Any, columns: Any, page: int = 0) -> np.ndarray:
-    out = np.full((len(rows), len(columns)), 77, header.dtype)
-    read_window(str(path), header, page, Window(rows, columns), out)
-    return out
+    out = np.full((1, len(rows), len(columns)), 77, header.dtype)
+    files = SliceFiles(str(path.parent), (path.name,), (0,))
+    SliceReader(files, header, time.time_ns()).read([page], rows, columns, out)
+    return out[0]
 
 
 @pytest.mark.parametrize(

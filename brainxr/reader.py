@@ -1,0 +1,338 @@
+"""The slices of one stack, each file checked whenever it is opened, and a window of it read.
+
+    place ── open ──▶ file ── unchanged since? ──▶ layout ──▶ rows | decoded strips and tiles
+                                                     ▲
+              first time: like the first slice? ─────┘  then remembered
+
+A stack's slices are nearly always written by one program in one manner, so the
+first slice is parsed with care, and every other one is compared with it when it is
+first read: by the bytes that describe it, then by its directory, and only what is
+unlike is parsed by tifffile. What can't be read as a part of the stack is an error
+that names the file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from brainxr.errors import InconsistentStackError, SliceReadError, StackError
+from brainxr.ifd import Directory, read_directory
+from brainxr.rows import Rows, Span, Strips, Window, read_into, read_rows
+from brainxr.segments import Segments, read_segments
+from brainxr.slices import SliceFiles
+from brainxr.tiff import Header, differences, read_header, read_segment_table, unreadable
+
+# Where the pixels of a slice are: strips, and which of their pages; or segments.
+Layout: TypeAlias = tuple[Strips, int] | Segments
+
+# Tables of strips and tiles that are remembered, at most; a stack of 100,000 slices of
+# 24 strips has 38 MB of them.
+TABLE_BYTES = 64 << 20
+
+_FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+
+
+class SliceReader:
+    """Reads windows of slices; safe in several threads at a time.
+
+    Parameters
+    ----------
+    files : SliceFiles
+    header : Header
+        Of the first file, with which every other one has to agree.
+    opened_at : int
+        Nanoseconds since the epoch; a file that was modified later is refused.
+    """
+
+    def __init__(self, files: SliceFiles, header: Header, opened_at: int) -> None:
+        self.files = files
+        self.header = header
+        self.opened_at = opened_at
+        self._first = None if header.strips is None else (header.strips, 0)
+        self._layouts: dict[int, Layout] = {}
+        self._table_bytes = 0
+        self._template: Segments | None = None
+
+    def read(self, places: Sequence[int], rows: Rows, columns: Rows, out: npt.NDArray[Any]) -> None:
+        """Read the same rows and columns of several slices.
+
+        Parameters
+        ----------
+        places : sequence of int
+            Files, or pages of the one file; -1 for a slice that is missing, which
+            becomes zero.
+        rows, columns : range or numpy.ndarray
+            Increasing, without repeats.
+        out : numpy.ndarray, shape (slices, rows, columns)
+            Receives the pixels; C-contiguous, of the header's dtype.
+
+        Raises
+        ------
+        SliceReadError, InconsistentStackError
+        """
+        if not out.size:
+            return
+        if self.header.strips is None:
+            self._decode(places, rows, columns, out)
+            return
+        window = Window(rows, columns)
+        span = window.single_span(self.header.strips, 0)
+        if self.header.pages > 1:
+            with self.opened(places) as read:
+                for i, target in enumerate(out):
+                    read(i, window, target)
+        elif span is not None:
+            self._read_stretches(places, span, window, out)
+        else:
+            for place, target in zip(places, out, strict=True):
+                self._read_one(place, window, target)
+
+    def _read_stretches(
+        self, places: Sequence[int], span: Span, window: Window, out: npt.NDArray[Any]
+    ) -> None:
+        """Read one stretch of each file, where that is all there is to read.
+
+        A coronal plane is this loop, and hardly costs more than the system's own calls
+        (5 µs a file): files that were found to be like the first one are asked whether
+        they changed, and read. Everything else takes the long way.
+        """
+        folder, names, opened_at = self.files.folder + os.sep, self.files.names, self.opened_at
+        known, first = self._layouts.get, self._first
+        flat, size, offset = memoryview(out.data).cast("B"), span.stop, span.offset
+        open_file, status_of, close = os.open, os.fstat, os.close  # looked up once, not n times
+        for i, place in enumerate(places):
+            count = 0
+            if known(place) is first:
+                try:
+                    descriptor = open_file(folder + names[place], _FOR_READING)
+                    try:
+                        status = status_of(descriptor)
+                        if status.st_mtime_ns <= opened_at and status.st_ctime_ns <= opened_at:
+                            count = read_into(descriptor, flat[i * size : i * size + size], offset)
+                    finally:
+                        close(descriptor)
+                except OSError as error:
+                    raise SliceReadError(unreadable(self.files.path(place), error)) from error
+            if count != size:
+                self._read_one(place, window, out[i])
+
+    def _read_one(self, place: int, window: Window, out: npt.NDArray[Any]) -> None:
+        if place < 0:
+            out[...] = 0
+            return
+        path, descriptor = self._open(place)
+        try:
+            layout = self._layout(path, descriptor, place)
+            _read(path, descriptor, place, layout, window, out)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def opened(self, places: Sequence[int]) -> Iterator[Callable[[int, Window, Any], None]]:
+        """Slices kept open, to be read in several windows: each file is opened once.
+
+        Gives a function of the slice's number in `places`, the window and the array
+        that receives its pixels.
+        """
+        with ExitStack() as stack:
+            files: dict[int, tuple[str, int]] = {}
+            for file in sorted({self._file(place) for place in places if place >= 0}):
+                files[file] = self._open(file)
+                stack.callback(os.close, files[file][1])
+            # each is checked once, not once a window
+            layouts = {
+                place: self._layout(*files[self._file(place)], place)
+                for place in places if place >= 0
+            }  # fmt: skip
+
+            def read(i: int, window: Window, out: npt.NDArray[Any]) -> None:
+                if places[i] < 0:
+                    out[...] = 0
+                else:
+                    file = files[self._file(places[i])]
+                    _read(*file, places[i], layouts[places[i]], window, out)
+
+            yield read
+
+    # --- one open file ---
+
+    def _file(self, place: int) -> int:
+        return 0 if self.header.pages > 1 else place
+
+    def _open(self, place: int) -> tuple[str, int]:
+        path = self.files.path(self._file(place))
+        try:
+            return path, os.open(path, _FOR_READING)
+        except OSError as error:
+            raise SliceReadError(unreadable(path, error)) from error
+
+    # --- where its pixels are ---
+
+    def _layout(self, path: str, descriptor: int, place: int) -> Layout:
+        try:
+            return self._checked(path, descriptor, place)
+        except StackError:
+            raise
+        except OSError as error:  # a folder by this name, a disk or a network that fails
+            raise SliceReadError(unreadable(path, error)) from error
+
+    def _checked(self, path: str, descriptor: int, place: int) -> Layout:
+        status = os.fstat(descriptor)
+        # an older file that was moved here shows in the inode's time (on Windows, its creation)
+        if status.st_mtime_ns > self.opened_at or status.st_ctime_ns > self.opened_at:
+            self._refuse_changed(path, status)
+            # a clock that is ahead of ours can't tell, so nothing is taken for known
+            return self._find_layout(path, descriptor, place, status.st_size)
+        known = self._layouts.get(place)
+        if known is None:
+            known = self._find_layout(path, descriptor, place, status.st_size)
+            self._remember(place, known)
+        return known
+
+    def _refuse_changed(self, path: str, status: os.stat_result) -> None:
+        now = time.time_ns()
+        if any(self.opened_at < at <= now for at in (status.st_mtime_ns, status.st_ctime_ns)):
+            raise SliceReadError(
+                f"{path!r} was changed after the stack was opened, so its place in it is no "
+                "longer certain. Open the stack again."
+            )
+
+    def _remember(self, place: int, layout: Layout) -> None:
+        if isinstance(layout, Segments):
+            self._table_bytes += layout.offsets.nbytes + layout.counts.nbytes
+        if self._table_bytes > TABLE_BYTES:
+            self._layouts.clear()
+            self._table_bytes = 0
+        self._layouts[place] = layout
+
+    def _find_layout(self, path: str, descriptor: int, place: int, size: int) -> Layout:
+        """Where the pixels of a slice are that was never read before."""
+        first, page = self.header, place if self.header.pages > 1 else 0
+        if first.strips is not None and size >= first.needed and first.is_that_of(descriptor):
+            return self._first if self._first and page == 0 else (first.strips, page)
+        if first.manner is not None:
+            directory = read_directory(descriptor, size, first.ifds[page] if first.ifds else None)
+            layout = self._like_the_first(path, directory, page, size)
+            if layout is not None:
+                return layout
+        return _parsed(path, first, page)
+
+    def _like_the_first(
+        self, path: str, directory: Directory | None, page: int, size: int
+    ) -> Layout | None:
+        """The layout of a slice that is stored in the manner of the first one, else None."""
+        first = self.header
+        if directory is None or directory.manner != first.manner or not (
+            directory.is_last or first.ifds
+        ) or not _is_inside(directory, size):  # fmt: skip
+            return None
+        if first.strips is not None:
+            return _strips_like(first, first.strips, directory, size)
+        if self._template is None:
+            self._template = read_segment_table(path, first, page)
+        if len(directory.offsets) != len(self._template.offsets):
+            return None
+        return replace(self._template, offsets=directory.offsets, counts=directory.counts)
+
+    # --- what has to be decoded ---
+
+    def _decode(
+        self, places: Sequence[int], rows: Rows, columns: Rows, out: npt.NDArray[Any]
+    ) -> None:
+        """Decode on all processors: slice by slice, a single one in parts of its rows."""
+        workers = os.cpu_count() or 1
+        parts = _parts(rows, self.header.strip_rows, 1 if len(places) >= workers else workers)
+        jobs = [
+            (place, Window(rows[part], columns), target[part])
+            for place, target in zip(places, out, strict=True)
+            for part in parts
+        ]
+        # the first one alone: it makes the decoder that the others share
+        self._read_one(*jobs[0])
+        for _ in _pool(os.getpid()).map(lambda job: self._read_one(*job), jobs[1:]):
+            pass
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int) -> ThreadPoolExecutor:
+    """One pool for all stacks, so that readers in many threads don't crowd the processors.
+
+    Each process has its own: threads don't outlive a fork.
+    """
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="brainxr-decode")
+
+
+def _parts(rows: Rows, height: int, most: int) -> list[slice]:
+    """Rows in up to so many parts, none of which shares a strip or tile with another."""
+    strips = np.asarray(rows) // height
+    firsts = np.flatnonzero(np.diff(strips, prepend=-1))
+    starts = [int(group[0]) for group in np.array_split(firsts, most) if group.size]
+    return [slice(*ends) for ends in zip(starts, [*starts[1:], len(rows)], strict=True)]
+
+
+def _read(
+    path: str, descriptor: int, page: int, layout: Layout, window: Window,
+    out: npt.NDArray[Any],
+) -> None:  # fmt: skip
+    try:
+        if isinstance(layout, tuple):
+            read_rows(path, descriptor, *layout, window, out)
+        else:
+            _read_encoded(path, descriptor, page, layout, window, out)
+    except StackError:
+        raise
+    except OSError as error:
+        raise SliceReadError(unreadable(path, error)) from error
+
+
+def _read_encoded(
+    path: str, descriptor: int, page: int, segments: Segments, window: Window,
+    out: npt.NDArray[Any],
+) -> None:  # fmt: skip
+    try:
+        read_segments(descriptor, segments, window, out)
+    except Exception as error:  # whatever a codec makes of damaged data
+        raise SliceReadError(
+            f"{path!r}, page {page}, can't be decoded ({error}). Restore it from its source."
+        ) from error
+
+
+def _is_inside(directory: Directory, size: int) -> bool:
+    """Whether a file of this size has all the strips or tiles that it lists."""
+    ends = directory.offsets + directory.counts
+    return bool((directory.counts >= 0).all() and (ends <= size).all())
+
+
+def _strips_like(
+    first: Header, strips: Strips, directory: Directory, size: int
+) -> tuple[Strips, int] | None:
+    if not directory.counts.all():  # left out, to be filled with what the file says
+        return None
+    height, width = first.shape
+    own = Strips.of(directory.offsets[None], first.strip_rows, height, width, strips.stored)
+    expected = -(-height // first.strip_rows)
+    return (own, 0) if len(directory.offsets) == expected and own.end(height) <= size else None
+
+
+def _parsed(path: str, first: Header, page: int) -> Layout:
+    """The layout of a slice of another manner, or an error that says why it has none here."""
+    header = read_header(path)
+    difference = differences(header, first)
+    if difference is not None:
+        raise InconsistentStackError(
+            f"{path!r} {difference} as in the first slice. Move it elsewhere, or open the two "
+            "sets separately; brainxr.check(...) lists every slice that differs."
+        )
+    if header.strips is not None:
+        return header.strips, page
+    return read_segment_table(path, header, page)
