@@ -23,6 +23,7 @@ from brainxr.errors import (
     SliceReadError,
     SpacingWarning,
     StackError,
+    TooBigError,
 )
 from brainxr.samples import sample
 from brainxr.viewer import view
@@ -41,6 +42,7 @@ __all__ = [
     "SliceReadError",
     "SpacingWarning",
     "StackError",
+    "TooBigError",
     "check",
     "open",
     "sample",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from napari.components import ViewerModel
 
+    from brainxr.cost import Cost
+
 
 @xr.register_dataarray_accessor("brain")
 class BrainAccessor:
@@ -50,6 +52,21 @@ class BrainAccessor:
         from brainxr.plot import montage
 
         return montage(self._data, axis, n, **kwargs)
+
+    def cost(self) -> Cost:
+        """Slices touched, bytes to read and bytes of the result, before reading any.
+
+        Exact for selections and their reductions; see `brainxr.cost.cost`.
+
+        Examples
+        --------
+        >>> vol = brainxr.open(brainxr.sample("phantom"))
+        >>> vol.max("z").brain.cost().slices
+        128
+        """
+        from brainxr.cost import cost
+
+        return cost(self._data)
 
     def sel(
         self, indexers: Mapping[Hashable, Any] | None = None, method: str | None = None,

@@ -13,7 +13,9 @@ import click
 import xarray as xr
 
 import brainxr
+from brainxr.cost import show_bytes
 from brainxr.grid import DIMS
+from brainxr.lazyarray import StackArray
 from brainxr.stack import PLANES, Stack, find_stack
 
 # What a person did or their data are, as opposed to a mistake of ours.
@@ -162,10 +164,22 @@ def _facts(stack: Stack) -> dict[str, str]:
         "dtype": f"{array.dtype}, {_compression(stack)}",
         "spacing": f"{spacing} µm (from {stack.spacing})",
         "extent": _extent(stack),
-        "size": f"{_bytes(array.nbytes)} in {len(array.source.files)} files",
+        "size": f"{show_bytes(array.nbytes)} in {len(array.source.files)} files",
+        **_costs(array),
         "gaps": "none" if missing is None else f"numbers {missing} are missing",
     }
     return facts | {key: stack.attrs[key] for key in ("citation", "license") if key in stack.attrs}
+
+
+def _costs(array: StackArray) -> dict[str, str]:
+    """What a plane across each axis, and the whole, takes to read."""
+    middle = [slice(None) if n == 0 else n // 2 for n in array.shape]
+    planes = {
+        dim: array.select((slice(None),) * axis + (middle[axis],)).bytes_to_read
+        for axis, dim in enumerate(DIMS)
+    }
+    parts = ", ".join(f"{show_bytes(count)} for a plane across {d}" for d, count in planes.items())
+    return {"to read": f"{parts}; {show_bytes(array.bytes_to_read)} for all"}
 
 
 def _compression(stack: Stack) -> str:
@@ -181,14 +195,6 @@ def _extent(stack: Stack) -> str:
         half = stack.spacing.micrometers[dim] / 2
         spans.append(f"{dim} {(values[0] - half) / 1000:g} to {(values[-1] + half) / 1000:g}")
     return ", ".join(spans) + " mm"
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _save_planes(volume: xr.DataArray, output: str, at: Mapping[str, str] | None) -> None:

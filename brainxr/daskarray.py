@@ -123,12 +123,29 @@ class _Points:
         self.ndim = len(self.shape)
         self.dtype = stack.dtype
 
+    def reads(self, key: Any) -> StackArray:
+        """The box around the points, of which no more is read than that."""
+        return self.stack.select(tuple(np.unique(part) for part in self.index))
+
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         # dask asks for the one chunk that there is
         return np.asarray(self.stack.read_vectorised(*self.index)[key])
 
     def __dask_tokenize__(self) -> Any:
         return type(self).__name__, self.stack, self.index
+
+
+def stacks_read(array: da.Array) -> list[StackArray]:
+    """The parts of stacks that the chunks of an array need, by its graph."""
+    layers: Any = array.__dask_graph__()
+    graph = dict(layers.cull(list(dask.core.flatten(array.__dask_keys__()))))
+    parts: list[StackArray] = []
+    for task in graph.values():
+        source, key = [*getattr(task, "args", ()), None, None][:2]
+        found: Any = graph.get(getattr(source, "key", None))
+        if hasattr(found, "reads"):
+            parts.append(found.reads(getattr(key, "value", key)))
+    return parts
 
 
 def plan_chunks(stack: StackArray, rule: ChunksLike = "auto") -> tuple[tuple[int, ...], ...]:

@@ -88,11 +88,15 @@ class _Folded:
         self.ndim = len(self.shape)
         self.dtype = how.result_type(stack.dtype)
 
-    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+    def reads(self, key: Any) -> StackArray:
+        """The part of the stack that becomes this part of the result."""
         full: list[Any] = [slice(None)] * self.stack.ndim
         for axis, part in zip(self.kept, expand_key(key, self.ndim), strict=True):
             full[axis] = part
-        stack = self.stack.select(tuple(full))
+        return self.stack.select(tuple(full))
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        stack = self.reads(key)
         count = _count(stack, self.reduced)
         state = fold(stack, self.how, self.reduced, count)
         result = self.how.finish(state, count).astype(self.dtype)
@@ -124,12 +128,14 @@ class _Parts:
     def _slices(self) -> int:
         return self.stack.shape[self.stack.order.index(0)]
 
-    def _part(self, number: int) -> StackArray:
+    def reads(self, key: Any) -> StackArray:
+        """The slices of one part: dask asks for one whole chunk at a time."""
+        number = key[0].start
         part = slice(number * self.size, (number + 1) * self.size)
         return self.stack.select((slice(None),) * self.stack.order.index(0) + (part,))
 
     def __getitem__(self, key: Any) -> State:
-        part = self._part(key[0].start)  # dask asks for one whole chunk at a time
+        part = self.reads(key)
         state = fold(part, self.how, self.reduced, self.count)
         return _arranged(state, part, self.reduced)[None]
 

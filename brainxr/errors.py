@@ -41,6 +41,10 @@ class LengthError(GeometryError):
     """A value was expected to be a length (or another quantity), and is not."""
 
 
+class TooBigError(MemoryError):
+    """What was asked for would not fit in memory."""
+
+
 class DisplayError(RuntimeError):
     """There is no display on which a window could be opened."""
 

@@ -141,7 +141,7 @@ class StackArray:
     @property
     def bytes_to_read(self) -> int:
         """Uncompressed bytes of the rows that the selection touches."""
-        slices, rows, _ = (_length(choice) for choice in self.choices)
+        slices, rows, _ = (len(ascending(choice)[0]) for choice in self.choices)
         return slices * rows * self.source.header.shape[1] * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -166,6 +166,10 @@ class StackArray:
             choices[axis] = _choose(choices[axis], part)  # type: ignore[arg-type]
         order = tuple(axis for axis in self.order if not isinstance(choices[axis], int))
         return replace(self, choices=(choices[0], choices[1], choices[2]), order=order)
+
+    def reads(self, key: Any) -> StackArray:
+        """What a task of dask's that asks for this part has to read."""
+        return self.select(key)
 
     def transpose(self, *axes: int) -> StackArray:
         """Reorder the axes, lazily; without arguments, reverse them."""
@@ -294,10 +298,6 @@ def vectorised_index(key: Any, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.i
 def _check_bounds(index: npt.NDArray[Any], size: int) -> None:
     if index.size and (index.min() < -size or index.max() >= size):
         raise IndexError(f"An index is out of bounds for an axis of {size}.")
-
-
-def _length(choice: Choice) -> int:
-    return 1 if isinstance(choice, int) else len(choice)
 
 
 def expand_key(key: Any, ndim: int) -> list[Any]:

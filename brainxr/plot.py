@@ -21,6 +21,7 @@ import xarray as xr
 
 from brainxr import units as u
 from brainxr.contrast import contrast_limits
+from brainxr.cost import refuse_too_big
 from brainxr.errors import GeometryError, MissingExtraError
 from brainxr.planes import (
     CutPlane,
@@ -104,6 +105,8 @@ def plot_planes(
         lies outside of the volume or names another axis.
     LengthError
         When a value of `at` is no length.
+    TooBigError
+        When the planes would not fit in memory.
     TypeError
         When it is no DataArray, or its values are neither bool nor int nor float.
     MissingExtraError
@@ -117,6 +120,9 @@ def plot_planes(
     'axial, z = 62 mm'
     """
     axes = axes_of(volume)
+    refuse_too_big(
+        volume, sorted(axes, key=volume.sizes.__getitem__)[-2:], 3 if len(axes) == 3 else 1
+    )
     point = nearest_voxel(volume, axes, at or {})
     planes = planes_through(volume, axes, point)
     sizes = [plane.size for plane in planes]

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from brainxr import units as u
+from brainxr.cost import refuse_too_big
 from brainxr.errors import DisplayError, GeometryError, MissingExtraError
 from brainxr.grid import DIMS
 from brainxr.layers import image_layer, layer_dims, middle_present, thin_axes
@@ -60,6 +61,8 @@ def view(
     GeometryError
         When the coordinates don't tell where the voxels are, or are not those of
         the viewer.
+    TooBigError
+        When a single plane would not fit in memory.
 
     Examples
     --------
@@ -72,6 +75,8 @@ def view(
     if viewer is None:
         _napari()
         refuse_without_display()  # before anything is read for the contrast
+    thick = [dim for dim in layer_dims(data) if data.sizes.get(dim, 1) > 1]
+    refuse_too_big(data, sorted(thick, key=data.sizes.__getitem__)[-2:])
     values, kwargs, _ = image_layer(data, **layer_kwargs)
     is_new = viewer is None
     if viewer is None:
