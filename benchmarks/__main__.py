@@ -35,7 +35,7 @@ Measure brainxr beside its peers and beside what the machine can do.
 Makes its stacks in a folder (kept for the next time), runs every way of doing a
 thing once to compare the result with what it has to be, then all of them in turn,
 and prints medians, ratios, bytes and memory. "quick" takes about a minute and tells
-whether everything works; "full" takes a quarter of an hour and 10 GB of disk, and
+whether everything works; "full" takes about 20 minutes and 6 GB of disk, and
 its figures mean something on a machine that does nothing else.
 The exit code is 1 where brainxr is wrong or fails, never because it is slow.
 """

@@ -121,6 +121,10 @@ class Stacks:
         phantom = brainxr.sample("phantom", shape=dict(self.size.shape), folder=folder)
         return sorted(str(path) for path in phantom.glob("*.tif"))
 
+    def is_coded(self, name: str) -> bool:
+        """Whether the pixels of a stack have to be decoded."""
+        return "compression" in layouts(self.size).get(name, {})
+
     def _count(self, name: str) -> int:
         if name in layouts(self.size):
             return self.size.recoded

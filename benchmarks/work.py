@@ -187,7 +187,7 @@ def _row(
     # napari shows selections, and a reduction of what is not dask would load everything
     doors = doors if key is not None else DOORS[:1]
     ways = [
-        *(_limit_ways(stacks, folder, depth, key) if with_limits else ()),
+        *(_limit_ways(stacks, stack, depth, key) if with_limits else ()),
         *(Way(f"brainxr, {d}", "brainxr", partial(_doing, d, folder, work, key)) for d in doors),
         *(_peer_work(stacks, PEERS[name], folder, work, key) for name in peers),
     ]
@@ -215,12 +215,15 @@ def _expected(stacks: Stacks, stack: str) -> Mapping[str, Any]:
 # --- limits -----------------------------------------------------------------------
 
 
-def _limit_ways(stacks: Stacks, folder: str, depth: int, key: Key | None) -> Iterator[Way]:
-    """One thread; and two, where there is more than a row to be read of each of many slices."""
-    shape = (depth, stacks.size.shape["y"], stacks.size.shape["x"])
+def _limit_ways(stacks: Stacks, stack: str, depth: int, key: Key | None) -> Iterator[Way]:
+    """One thread; and two, where there are many slices and more to do than to fetch a row of each.
+
+    A second thread makes reading rows slower, and decoding strips faster.
+    """
+    folder, shape = stacks.path(stack), (depth, stacks.size.shape["y"], stacks.size.shape["x"])
     wanted = limits.need(key or (ALL, ALL, ALL), shape)
     yield Way("limit, 1 thread", "limit", partial(limits.reader, folder, wanted, 1))
-    if len(wanted.slices) > 1 and len(wanted.rows) > 1:
+    if len(wanted.slices) > 1 and (len(wanted.rows) > 1 or stacks.is_coded(stack)):
         yield Way("limit, 2 threads", "limit", partial(limits.reader, folder, wanted, 2))
 
 

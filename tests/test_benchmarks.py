@@ -146,6 +146,15 @@ def test_a_limit_that_fails_in_a_thread_fails(stacks: Stacks) -> None:
         limits._together([fail, fail])()
 
 
+def test_two_threads_are_a_limit_where_there_is_work_for_them(stacks: Stacks) -> None:
+    ways = {row.name: [way.name for way in row.ways] for row in work.rows(stacks)}
+    two = "limit, 2 threads"
+    for name in ("sagittal plane", 'max("z")', "coronal plane (deflate, strips)"):
+        assert two in ways[name], name
+    for name in ("axial plane", "coronal plane", "coronal plane (strips)"):
+        assert two not in ways[name], name
+
+
 # --- what is right ----------------------------------------------------------------
 
 
