@@ -113,7 +113,7 @@ class Stacks:
         for name in missing:
             tick(name)
             options = layouts(self.size).get(name)
-            _write(self.path(name), slices, self._count(name), options)
+            _write(self.path(name), slices, self.count(name), options)
 
     def _phantom(self, tick: Callable[[str], None]) -> list[str]:
         tick("phantom")
@@ -125,7 +125,8 @@ class Stacks:
         """Whether the pixels of a stack have to be decoded."""
         return "compression" in layouts(self.size).get(name, {})
 
-    def _count(self, name: str) -> int:
+    def count(self, name: str) -> int:
+        """Slices of a stack."""
         if name in layouts(self.size):
             return self.size.recoded
         return self.size.slices if name == PLAIN else int(name.split()[0])

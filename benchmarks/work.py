@@ -182,7 +182,7 @@ def _row(
     doors: Iterable[str] = DOORS, with_limits: bool = True, cold: bool = False,
 ) -> Row:  # fmt: skip
     folder = stacks.path(stack)
-    depth = _depth(stacks, stack)
+    depth = stacks.count(stack)
     key = selections(stacks, depth).get(work)
     # napari shows selections, and a reduction of what is not dask would load everything
     doors = doors if key is not None else DOORS[:1]
@@ -195,12 +195,6 @@ def _row(
     return Row(title or work, stack, tuple(ways), checker, cold=cold)
 
 
-def _depth(stacks: Stacks, stack: str) -> int:
-    if stack in layouts(stacks.size):
-        return stacks.size.recoded
-    return stacks.size.slices if stack == PLAIN else int(stack.split()[0])
-
-
 def _checker(stacks: Stacks, stack: str, work: str) -> Check:
     wanted = _expected(stacks, stack)[work]
     return lambda result: oracle.difference(result, wanted)
@@ -208,7 +202,7 @@ def _checker(stacks: Stacks, stack: str, work: str) -> Check:
 
 @cache
 def _expected(stacks: Stacks, stack: str) -> Mapping[str, Any]:
-    keys = selections(stacks, _depth(stacks, stack))
+    keys = selections(stacks, stacks.count(stack))
     return oracle.expected(stacks.path(stack), keys, REDUCTIONS)
 
 

@@ -120,13 +120,9 @@ class _Parts:
         kept = [n for n, axis in zip(stack.shape, stack.order, strict=True) if axis not in reduced]
         self.count = _count(stack, reduced)
         empty = how.start((1,) * 3, stack.dtype, self.count)
-        self.shape = (math.ceil(self._slices / size), len(empty), *kept)
+        self.shape = (math.ceil(_count(stack, (0,)) / size), len(empty), *kept)
         self.ndim = len(self.shape)
         self.dtype = empty.dtype
-
-    @property
-    def _slices(self) -> int:
-        return self.stack.shape[self.stack.order.index(0)]
 
     def reads(self, key: Any) -> StackArray:
         """The slices of one part: dask asks for one whole chunk at a time."""
@@ -186,14 +182,14 @@ def _finish(
 
 def _part_size(stack: StackArray) -> int:
     """Slices of a task: so many bytes, but a few tasks for each processor."""
-    slices = stack.shape[stack.order.index(0)]
+    slices = _count(stack, (0,))
     by_bytes = math.ceil(stack.bytes_to_read / PART_BYTES)
     parts = max(1, by_bytes, min(4 * (os.cpu_count() or 1), slices // 16))
     return math.ceil(slices / parts)
 
 
 def _count(stack: StackArray, reduced: Sequence[int]) -> int:
-    """How many values become one."""
+    """How many values become one along these axes of the stored stack."""
     return math.prod(stack.shape[stack.order.index(axis)] for axis in reduced)
 
 

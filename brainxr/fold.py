@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from brainxr.lazyarray import StackArray, ascending
 from brainxr.rows import Rows, Window
+from brainxr.segments import first_rows
 
 # Pixels of a block: with the part of the state that it is added to, it stays in the
 # second-level cache (measured: 64 to 256 kB are alike, 3 MB take twice as long).
@@ -219,5 +220,5 @@ def _bands(stack: StackArray, rows: Rows, width: int) -> list[slice]:
         borders = list(range(0, len(rows), height))
     else:
         height = header.strip_rows * max(1, height // header.strip_rows)
-        borders = np.flatnonzero(np.diff(np.asarray(rows) // height, prepend=-1)).tolist()
+        borders = first_rows(rows, height)
     return [slice(*ends) for ends in zip(borders, [*borders[1:], len(rows)], strict=True)]

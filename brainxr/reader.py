@@ -28,7 +28,7 @@ import numpy.typing as npt
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
 from brainxr.ifd import Directory, read_directory
 from brainxr.rows import Rows, Span, Strips, Window, read_into, read_rows
-from brainxr.segments import Segments, read_segments
+from brainxr.segments import Segments, first_rows, read_segments
 from brainxr.slices import SliceFiles
 from brainxr.tiff import Header, differences, read_header, read_segment_table, unreadable
 
@@ -274,9 +274,8 @@ def _pool(process: int) -> ThreadPoolExecutor:
 
 def _parts(rows: Rows, height: int, most: int) -> list[slice]:
     """Rows in up to so many parts, none of which shares a strip or tile with another."""
-    strips = np.asarray(rows) // height
-    firsts = np.flatnonzero(np.diff(strips, prepend=-1))
-    starts = [int(group[0]) for group in np.array_split(firsts, most) if group.size]
+    groups = np.array_split(first_rows(rows, height), most)
+    starts = [int(group[0]) for group in groups if group.size]
     return [slice(*ends) for ends in zip(starts, [*starts[1:], len(rows)], strict=True)]
 
 

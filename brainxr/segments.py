@@ -55,6 +55,12 @@ def _touched(places: Rows, length: int) -> list[int]:
     return touched
 
 
+def first_rows(rows: Rows, height: int) -> list[int]:
+    """Where in a choice of rows each strip of this height begins that they touch."""
+    firsts: list[int] = np.flatnonzero(np.diff(np.asarray(rows) // height, prepend=-1)).tolist()
+    return firsts
+
+
 def read_segments(
     descriptor: int, segments: Segments, window: Window, out: npt.NDArray[Any]
 ) -> None:

@@ -1,13 +1,8 @@
-"""One TIFF slice: its header, and the pixels of a window. The only user of tifffile.
+"""One TIFF slice as tifffile reads it: its header, and how its pixels are decoded.
 
-A stack's slices are nearly always written by one program in one layout, so the
-first slice is parsed with care, and every other one is compared with it when it
-is read: the same bytes where the layout is described mean the same layout, for a
-twentieth of the cost of parsing. A slice that differs is parsed on its own; what
-can't be read as a part of the stack is an error that names the file.
-
-Uncompressed rows are read where they lie (``preadv`` into the result). Everything
-else is decoded by tifffile, only those strips or tiles that the window touches.
+The only user of tifffile, which knows every program's habits and takes 0.1 to 1 ms a
+file for it. So the first slice of a stack is parsed here, and of the others only what
+`reader` finds to be unlike it.
 """
 
 from __future__ import annotations
