@@ -23,6 +23,8 @@ from brainxr.errors import (
     SliceReadError,
     SpacingWarning,
     StackError,
+    StoreError,
+    StoreReadError,
     TooBigError,
 )
 from brainxr.samples import sample
@@ -42,6 +44,8 @@ __all__ = [
     "SliceReadError",
     "SpacingWarning",
     "StackError",
+    "StoreError",
+    "StoreReadError",
     "TooBigError",
     "check",
     "open",

@@ -33,6 +33,16 @@ class SliceReadError(StackError, OSError):
     __str__ = Exception.__str__
 
 
+class StoreError(ValueError):
+    """A Zarr store is no image, or not one that is read here."""
+
+
+class StoreReadError(StoreError, OSError):
+    """A part of a Zarr store is missing or damaged."""
+
+    __str__ = Exception.__str__
+
+
 class GeometryError(ValueError):
     """Coordinates don't tell where the voxels are, or not what was asked."""
 
