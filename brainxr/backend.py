@@ -14,11 +14,11 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
-from brainxr.grid import DIMS
 from brainxr.lazyarray import StackArray, vectorised_index
 from brainxr.slices import PathLike, is_slice_name
 from brainxr.spacing import SpacingLike
-from brainxr.stack import NAME, Missing, Plane, Stack, find_stack
+from brainxr.stack import Missing, Plane, find_stack
+from brainxr.volume import Volume
 
 
 class StackBackendArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
@@ -67,16 +67,17 @@ class BrainxrBackend(BackendEntrypoint):
             return False
 
 
-def lazy(stack: Stack) -> xr.DataArray:
+def lazy(volume: Volume) -> xr.DataArray:
     """The volume as a DataArray that reads on demand, without dask."""
     from brainxr.daskarray import plan_chunks
 
     # as xr.open_dataset wraps it: what was assigned to is copied, and nothing on disk changes
-    lazily = indexing.LazilyIndexedArray(StackBackendArray(stack.array))
+    lazily = indexing.LazilyIndexedArray(StackBackendArray(volume.array))
     data = indexing.CopyOnWriteArray(lazily)  # type: ignore[arg-type]
-    chunks = dict(zip(DIMS, (c[0] for c in plan_chunks(stack.array)), strict=True))
-    variable = xr.Variable(DIMS, data, stack.attrs, encoding={"preferred_chunks": chunks})
-    return xr.DataArray(variable, stack.coordinates, name=NAME)
+    dims = volume.array.dims
+    chunks = dict(zip(dims, (c[0] for c in plan_chunks(volume.array)), strict=True))
+    variable = xr.Variable(dims, data, volume.attrs, encoding={"preferred_chunks": chunks})
+    return xr.DataArray(variable, volume.coordinates, name=volume.name)
 
 
 def stack_of(data: xr.DataArray) -> StackArray | None:

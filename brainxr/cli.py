@@ -164,7 +164,7 @@ def _facts(stack: Stack) -> dict[str, str]:
         "dtype": f"{array.dtype}, {_compression(stack)}",
         "spacing": f"{spacing} µm (from {stack.spacing})",
         "extent": _extent(stack),
-        "size": f"{show_bytes(array.nbytes)} in {len(array.source.files)} files",
+        "size": f"{show_bytes(array.nbytes)} in {len(stack.files)} files",
         **_costs(array),
         "gaps": "none" if missing is None else f"numbers {missing} are missing",
     }

@@ -6,7 +6,6 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import psutil
 import xarray as xr
 
@@ -24,25 +23,30 @@ class Cost:
     slices : int
         Slices that are touched.
     bytes_to_read : int
-        Uncompressed bytes of the rows that are needed, without headers.
+        Uncompressed bytes of the rows (of stores: of the chunks) that are needed, without
+        headers.
     bytes_of_result : int
         Memory of the result itself.
+    chunks : int
+        Chunks of stores that are touched.
     """
 
     slices: int
     bytes_to_read: int
     bytes_of_result: int
+    chunks: int = 0
 
     def __str__(self) -> str:
-        noun = "slice" if self.slices == 1 else "slices"
+        counts = {"slice": self.slices, "chunk": self.chunks}
+        touched = [f"{n} {noun}{'s' if n != 1 else ''}" for noun, n in counts.items() if n]
         return (
-            f"{show_bytes(self.bytes_to_read)} to read from {self.slices} {noun}, "
-            f"{show_bytes(self.bytes_of_result)} of result"
+            f"{show_bytes(self.bytes_to_read)} to read from "
+            f"{' and '.join(touched) or '0 slices'}, {show_bytes(self.bytes_of_result)} of result"
         )
 
 
 def cost(data: xr.DataArray) -> Cost:
-    """Slices touched, bytes to read and bytes of the result; no pixel is read.
+    """Slices or chunks touched, bytes to read and bytes of the result; no pixel is read.
 
     Exact for selections and for reductions of selections. After anything else
     whole chunks are counted, as dask reads them; it may read less where it
@@ -70,15 +74,13 @@ def cost(data: xr.DataArray) -> Cost:
 
 
 def _cost(parts: Sequence[StackArray], result: int) -> Cost:
-    touched: dict[str, list[int]] = {}
+    touched: dict[str, dict[str, set[int]]] = {"slice": {}, "chunk": {}}
     for part in parts:
-        slices = np.unique(part.choices[0])
-        touched.setdefault(part.source.identity, []).extend(slices.tolist())
-    return Cost(
-        sum(len(set(slices)) for slices in touched.values()),
-        sum(part.bytes_to_read for part in parts),
-        result,
-    )
+        source = part.source
+        pieces = touched[source.piece].setdefault(source.identity, set())
+        pieces.update(source.pieces(part.needed).tolist())
+    slices, chunks = (sum(map(len, kind.values())) for kind in touched.values())
+    return Cost(slices, sum(part.bytes_to_read for part in parts), result, chunks)
 
 
 def refuse_too_big(data: xr.DataArray, dims: Sequence[Hashable], planes: int = 1) -> None:

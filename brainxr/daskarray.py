@@ -174,13 +174,9 @@ def _clip(size: Any, length: int) -> Any:
     return size if sum(size) == length else min(max(size), length)
 
 
-def _auto_sizes(stack: StackArray) -> dict[int, int]:
+def _auto_sizes(stack: StackArray) -> dict[int, Any]:
     budget = min(CHUNK_BYTES, parse_bytes(dask.config.get("array.chunk-size")))
-    slices, rows = (len(c) if not isinstance(c, int) else 1 for c in stack.choices[:2])
-    a_slice = max(1, stack.bytes_to_read // max(1, slices))
-    if a_slice <= budget:
-        return {0: max(1, budget // a_slice)}
-    return {0: 1, 1: max(1, budget // max(1, a_slice // max(1, rows)))}
+    return dict(stack.source.auto_chunks(stack.choices, budget))
 
 
 def _is_outer(index: Any) -> bool:

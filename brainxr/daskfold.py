@@ -119,7 +119,7 @@ class _Parts:
         self.size = size
         kept = [n for n, axis in zip(stack.shape, stack.order, strict=True) if axis not in reduced]
         self.count = _count(stack, reduced)
-        empty = how.start((1,) * 3, stack.dtype, self.count)
+        empty = how.start((1,), stack.dtype, self.count)
         self.shape = (math.ceil(_count(stack, (0,)) / size), len(empty), *kept)
         self.ndim = len(self.shape)
         self.dtype = empty.dtype
@@ -185,7 +185,8 @@ def _part_size(stack: StackArray) -> int:
     slices = _count(stack, (0,))
     by_bytes = math.ceil(stack.bytes_to_read / PART_BYTES)
     parts = max(1, by_bytes, min(4 * (os.cpu_count() or 1), slices // 16))
-    return math.ceil(slices / parts)
+    grain = stack.source.grain[0]  # a part that ends within a chunk would decode it twice
+    return math.ceil(slices / parts / grain) * grain
 
 
 def _count(stack: StackArray, reduced: Sequence[int]) -> int:
@@ -195,7 +196,8 @@ def _count(stack: StackArray, reduced: Sequence[int]) -> int:
 
 def _arranged(state: State, stack: StackArray, reduced: Sequence[int]) -> State:
     """The kept axes in the selection's own order, after the first one; others are dropped."""
-    kept = [axis for axis in range(3) if axis in stack.order and axis not in reduced]
-    index = tuple(slice(None) if axis in kept else 0 for axis in range(3))
+    axes = range(len(stack.choices))
+    kept = [axis for axis in axes if axis in stack.order and axis not in reduced]
+    index = tuple(slice(None) if axis in kept else 0 for axis in axes)
     order = [kept.index(axis) for axis in stack.order if axis in kept]
     return state[(slice(None), *index)].transpose(0, *(1 + axis for axis in order))

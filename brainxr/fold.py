@@ -20,18 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.lazyarray import StackArray, ascending
-from brainxr.rows import Rows, Window
-from brainxr.segments import first_rows
 
-# Pixels of a block: with the part of the state that it is added to, it stays in the
-# second-level cache (measured: 64 to 256 kB are alike, 3 MB take twice as long).
-BLOCK_BYTES = 1 << 17
-
-# Files that are open at a time, so that each is opened once for all its bands.
-OPEN_FILES = 16
-
-# What is known of the values so far, shape (k, slices, rows, columns), axes that are
-# reduced of length one.
+# What is known of the values so far, shape (k, *stored axes), axes that are reduced of
+# length one.
 State: TypeAlias = npt.NDArray[Any]
 
 
@@ -45,7 +36,7 @@ class Reduction(Protocol):
         """State of no values; each of its elements will stand for up to `count` of them."""
 
     def add(self, state: State, block: npt.NDArray[Any], axes: tuple[int, ...]) -> None:
-        """Add a block, shape (rows, columns), reduced along some of its axes."""
+        """Add a block of the stored axes, reduced along some of them."""
 
     def merge(self, states: State) -> State:
         """One state of several, along a new first axis."""
@@ -179,46 +170,23 @@ def fold(stack: StackArray, how: Reduction, reduced: Collection[int], count: int
         Without places chosen twice along a reduced axis.
     how : Reduction
     reduced : collection of int
-        Axes of the stored stack: slices, rows, columns.
+        Axes of the source.
     count : int
         Values that become one, with those of other states that it may be merged with.
 
     Returns
     -------
-    numpy.ndarray, shape (k, slices, rows, columns)
+    numpy.ndarray, shape (k, *stored axes)
         The state; kept axes as the selection has them, reduced ones of length one.
     """
-    (slices, rows, columns), arranged = zip(*map(ascending, stack.choices), strict=True)
-    sizes = (len(slices), len(rows), len(columns))
-    shape = tuple(1 if axis in reduced else size for axis, size in enumerate(sizes))
+    needed, arranged = zip(*map(ascending, stack.choices), strict=True)
+    shape = tuple(1 if axis in reduced else len(part) for axis, part in enumerate(needed))
     state = how.start(shape, stack.dtype, count)
-    axes = tuple(axis - 1 for axis in sorted(reduced) if axis > 0)
-    places = stack.source.places(np.asarray(slices))
-    bands = _bands(stack, rows, len(columns))
-    windows = [Window(rows[band], columns) for band in bands]
-    buffer = np.empty((max(len(w.rows) for w in windows), len(columns)), stack.dtype)
-    for first in range(0, len(places), OPEN_FILES):
-        group = places[first : first + OPEN_FILES]
-        part = state if 0 in reduced else state[:, first : first + OPEN_FILES]
-        with stack.source.reader.opened(group) as read:
-            for band, window in zip(bands, windows, strict=True):
-                here = part if 1 in reduced else part[:, :, band]
-                block = buffer[: len(window.rows)]
-                for i in range(len(group)):
-                    read(i, window, block)
-                    how.add(here[:, 0 if 0 in reduced else i], block, axes)
-    for axis in {0, 1, 2} - set(reduced):
-        state = state[(slice(None),) * (axis + 1) + (arranged[axis],)]
+    every = slice(None)
+    for where, block in stack.source.blocks(needed):
+        here = (every if axis in reduced else part for axis, part in enumerate(where))
+        axes = tuple(axis for axis in reduced if block.shape[axis] > 1)
+        how.add(state[(every, *here)], block, axes)
+    for axis in set(range(len(needed))) - set(reduced):
+        state = state[(every,) * (axis + 1) + (arranged[axis],)]
     return state
-
-
-def _bands(stack: StackArray, rows: Rows, width: int) -> list[slice]:
-    """Rows in bands of a block each; where they have to be decoded, in whole strips or tiles."""
-    height = max(1, BLOCK_BYTES // max(1, width * stack.dtype.itemsize))
-    header = stack.source.header
-    if header.strips is not None:
-        borders = list(range(0, len(rows), height))
-    else:
-        height = header.strip_rows * max(1, height // header.strip_rows)
-        borders = first_rows(rows, height)
-    return [slice(*ends) for ends in zip(borders, [*borders[1:], len(rows)], strict=True)]

@@ -1,122 +1,108 @@
-"""A stack on disk that looks like an array: an index becomes the fewest reads.
+"""A volume on disk that looks like an array: an index becomes the fewest reads.
 
-``StackArray`` knows its files and which part of them it stands for. Selecting
-from it gives another ``StackArray`` and reads nothing; asking for its values
-reads that part and no more: only the slices, and of each only the rows, that the
-selection needs. It is immutable, picklable, holds no open file, and may be read
-from several threads and processes at a time.
+``StackArray`` knows where its voxels are stored (its `Source`: a stack of files, or a
+level of a store) and which part of them it stands for. Selecting from it gives another
+``StackArray`` and reads nothing; asking for its values reads that part and no more:
+only the slices and rows, or only the chunks, that the selection needs. It is
+immutable, picklable, holds no open file, and may be read from several threads and
+processes at a time.
 """
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, Self, TypeAlias
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.reader import SliceReader
 from brainxr.rows import Rows
-from brainxr.slices import SliceFiles
-from brainxr.tiff import Header
 
 # What is chosen along one axis: one place (the axis is dropped), a regular
 # progression in either direction, or any places in any order.
 Choice: TypeAlias = int | range | npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class StackSource:
-    """The voxels of a stack where they are stored, on their regular grid.
+class Source(Protocol):
+    """Where voxels are stored: the files of a stack, or a level of a store.
+
+    Places along an axis are chosen in increasing order and without repeats. Safe in
+    several threads at a time, and picklable without what it holds open.
 
     Attributes
     ----------
-    files : SliceFiles
-    header : Header
-        Of the first file, with which every other one has to agree.
     axes : tuple of str
-        Dimensions along the stack, down the rows and across the columns.
-    opened_at : int
-        Nanoseconds since the epoch; a file changed later is refused.
+        Dimensions, in the order in which they are stored.
     identity : str
-        Different for every stack that is opened: what dask and xarray remember
-        under it can't outlive a change of the files.
+        Different for every one that is opened: what dask and xarray remember under it
+        can't outlive a change of the files.
+    shape : tuple of int
+    dtype : numpy.dtype
+        In the machine's byte order.
+    grain : tuple of int
+        Voxels along each axis that are read together, however few of them are asked for.
+    piece : str
+        What is read as a whole, for people: ``"slice"``, ``"chunk"``.
     """
 
-    files: SliceFiles
-    header: Header
-    axes: tuple[str, str, str] = ("z", "y", "x")
-    opened_at: int = field(default_factory=time.time_ns)
-    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
-
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Grid positions along the stack (missing slices count), rows, columns."""
-        pages = self.header.pages
-        depth = pages if pages > 1 else int(self.files.positions[-1]) + 1
-        return (depth, *self.header.shape)
-
+    def axes(self) -> tuple[str, ...]: ...
     @property
-    def present(self) -> npt.NDArray[np.int64]:
-        """Grid positions for which there is a slice, shape (n,), increasing."""
-        return np.arange(self.header.pages) if self.header.pages > 1 else self.files.positions
+    def identity(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def grain(self) -> tuple[int, ...]: ...
+    @property
+    def piece(self) -> str: ...
 
-    @cached_property
-    def reader(self) -> SliceReader:
-        return SliceReader(self.files, self.header, self.opened_at)
+    def read(self, needed: Sequence[Rows], out: npt.NDArray[Any]) -> None:
+        """Read these places along each axis into an array of their shape, C-contiguous."""
 
-    def __reduce__(self) -> Any:  # a reader remembers what only its own process has seen
-        return StackSource, (
-            self.files, self.header, self.axes, self.opened_at, self.identity,
-        )  # fmt: skip
+    def read_points(self, places: Sequence[npt.NDArray[np.intp]]) -> npt.NDArray[Any]:
+        """Read scattered voxels, places of shape (n,) along each axis; repeats are allowed."""
 
-    def read(
-        self, slices: npt.NDArray[np.intp], rows: Rows, columns: Rows,
-        out: npt.NDArray[Any],
-    ) -> None:  # fmt: skip
-        """Read a block, shape (slices, rows, columns); what is missing is zero.
+    def blocks(
+        self, needed: Sequence[Rows]
+    ) -> Iterator[tuple[tuple[slice, ...], npt.NDArray[Any]]]:
+        """Read piece by piece: where each is among the places, and its values until the next."""
 
-        The choices are increasing and without repeats.
-        """
-        self.reader.read(self.places(slices), rows, columns, out)
+    def bytes_to_read(self, needed: Sequence[Rows]) -> int:
+        """Uncompressed bytes of what these places touch."""
 
-    def places(self, slices: npt.NDArray[np.intp]) -> list[int]:
-        """File, or page of the one file, of each grid position; -1 where it is missing."""
-        places = slices
-        if self.header.pages == 1:
-            places = np.searchsorted(self.files.positions, slices)
-            places = np.where(self.files.positions[places] == slices, places, -1)
-        listed: list[int] = places.tolist()
-        return listed
+    def pieces(self, needed: Sequence[Rows]) -> npt.NDArray[np.intp]:
+        """Numbers of the slices or chunks that these places touch, shape (n,)."""
+
+    def auto_chunks(self, choices: Sequence[Choice], budget: int) -> Mapping[int, Any]:
+        """Sizes of dask's chunks, by axis, each of which reads so many bytes at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class StackArray:
-    """A selection from a stack, not yet read.
+    """A selection from what is stored, not yet read.
 
     Attributes
     ----------
-    source : StackSource
+    source : Source
     choices : tuple of int, range or array
-        What is chosen along the stack, the rows and the columns.
+        What is chosen along each stored axis.
     order : tuple of int
         Which of those axes each axis of this array is; axes at which one place
         was chosen are dropped.
     """
 
-    source: StackSource
-    choices: tuple[Choice, Choice, Choice]
+    source: Source
+    choices: tuple[Choice, ...]
     order: tuple[int, ...] = (0, 1, 2)
 
     @classmethod
-    def whole(cls, source: StackSource, order: tuple[int, ...] = (0, 1, 2)) -> Self:
-        """All of a stack, missing slices included, with its axes in the order given."""
-        depth, height, width = source.shape
-        return cls(source, (range(depth), range(height), range(width)), order)
+    def whole(cls, source: Source, order: tuple[int, ...] = (0, 1, 2)) -> Self:
+        """All of a source, missing slices included, with its axes in the order given."""
+        return cls(source, tuple(range(size) for size in source.shape), order)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -124,7 +110,7 @@ class StackArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.source.header.dtype
+        return self.source.dtype
 
     @property
     def ndim(self) -> int:
@@ -132,17 +118,21 @@ class StackArray:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 
     @property
+    def needed(self) -> tuple[Rows, ...]:
+        """Places along each stored axis that are read, in increasing order."""
+        return tuple(ascending(choice)[0] for choice in self.choices)
+
+    @property
     def bytes_to_read(self) -> int:
-        """Uncompressed bytes of the rows that the selection touches."""
-        slices, rows, _ = (len(ascending(choice)[0]) for choice in self.choices)
-        return slices * rows * self.source.header.shape[1] * self.dtype.itemsize
+        """Uncompressed bytes of the rows or chunks that the selection touches."""
+        return self.source.bytes_to_read(self.needed)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -165,7 +155,7 @@ class StackArray:
         for axis, part in zip(self.order, expand_key(key, self.ndim), strict=True):
             choices[axis] = _choose(choices[axis], part)  # type: ignore[arg-type]
         order = tuple(axis for axis in self.order if not isinstance(choices[axis], int))
-        return replace(self, choices=(choices[0], choices[1], choices[2]), order=order)
+        return replace(self, choices=tuple(choices), order=order)
 
     def reads(self, key: Any) -> StackArray:
         """What a task of dask's that asks for this part has to read."""
@@ -179,10 +169,13 @@ class StackArray:
         return replace(self, order=tuple(self.order[axis] for axis in order))
 
     def arrange(self, *dims: str) -> StackArray:
-        """All three axes in the order given by name; dropped ones come back with length one."""
-        choices = [range(c, c + 1) if isinstance(c, int) else c for c in self.choices]
+        """Axes in the order given by name; dropped ones among them come back with length one."""
         order = tuple(self.source.axes.index(dim) for dim in dims)
-        return replace(self, choices=(choices[0], choices[1], choices[2]), order=order)
+        choices = list(self.choices)
+        for axis in order:
+            place = choices[axis]
+            choices[axis] = range(place, place + 1) if isinstance(place, int) else place
+        return replace(self, choices=tuple(choices), order=order)
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -200,17 +193,18 @@ class StackArray:
 
         Raises
         ------
-        SliceReadError, InconsistentStackError
-            When a slice can't be read, or isn't like the first one. The message
-            names the file.
+        SliceReadError, InconsistentStackError, StoreReadError
+            When a slice or chunk can't be read, or a slice isn't like the first one. The
+            message names it.
         """
         needed, arranged = zip(*(ascending(choice) for choice in self.choices), strict=True)
         block = np.empty([len(n) for n in needed], self.dtype)
         if block.size:
-            self.source.read(np.asarray(needed[0]), needed[1], needed[2], block)
-        block = block[arranged[0]][:, arranged[1]][:, :, arranged[2]]
-        kept = [axis for axis in range(3) if axis in self.order]
-        taken = tuple(slice(None) if axis in kept else 0 for axis in range(3))
+            self.source.read(needed, block)
+        for axis, how in enumerate(arranged):
+            block = block[(slice(None),) * axis + (how,)]
+        kept = sorted(self.order)
+        taken = tuple(slice(None) if axis in kept else 0 for axis in range(block.ndim))
         return np.asarray(block[taken]).transpose([kept.index(axis) for axis in self.order])
 
     def read_vectorised(self, *index: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
@@ -238,27 +232,13 @@ class StackArray:
         return self._read_points(flat).reshape(shape)
 
     def _read_points(self, index: Sequence[npt.NDArray[np.intp]]) -> npt.NDArray[Any]:
-        places: list[Any] = [None, None, None]
-        for axis, choice in enumerate(self.choices):
-            places[axis] = np.full(index[0].size, choice) if isinstance(choice, int) else None
+        places: list[Any] = [
+            np.full(index[0].size, choice) if isinstance(choice, int) else choice
+            for choice in self.choices
+        ]
         for axis, part in zip(self.order, index, strict=True):
             places[axis] = np.asarray(self.choices[axis])[part]
-        values = np.empty(index[0].size, self.dtype)
-        by_slice = np.argsort(places[0], kind="stable")
-        borders = np.flatnonzero(np.diff(places[0][by_slice])) + 1
-        for here in np.split(by_slice, borders):
-            position = int(places[0][here[0]])
-            values[here] = self._read_points_of(position, places[1][here], places[2][here])
-        return values
-
-    def _read_points_of(
-        self, position: int, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
-    ) -> npt.NDArray[Any]:
-        needed, row_of = np.unique(rows, return_inverse=True)
-        low, high = int(columns.min()), int(columns.max())
-        block = np.empty((1, len(needed), high + 1 - low), self.dtype)
-        self.source.read(np.array([position]), needed, range(low, high + 1), block)
-        return np.asarray(block[0, row_of, columns - low])
+        return self.source.read_points(places)
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         """Read a part, chosen along each axis by itself."""
@@ -266,7 +246,7 @@ class StackArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy is False:
-            raise ValueError("A stack on disk can't become an array without a copy.")
+            raise ValueError("A volume on disk can't become an array without a copy.")
         return self.read().astype(dtype or self.dtype, copy=False)
 
     def __dask_tokenize__(self) -> Any:
@@ -274,10 +254,7 @@ class StackArray:
         return type(self).__name__, self.source.identity, str(choices), self.order
 
     def __repr__(self) -> str:
-        return (
-            f"<StackArray {self.shape} {self.dtype} from {len(self.source.files)} files in "
-            f"{self.source.files.folder!r}>"
-        )
+        return f"<StackArray {self.shape} {self.dtype} from {self.source}>"
 
 
 def vectorised_index(key: Any, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], ...]:

@@ -7,11 +7,10 @@ files + header ──▶ StackArray (lazy) + coordinates ──▶ Stack ──�
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +19,15 @@ import xarray as xr
 from brainxr.citations import citation_for
 from brainxr.errors import GeometryError, SliceGapWarning, StackError, shortlist, warn
 from brainxr.grid import DIMS, VoxelGrid
-from brainxr.lazyarray import StackArray, StackSource
+from brainxr.lazyarray import StackArray
 from brainxr.slices import PathLike, SliceFiles, find_slices
 from brainxr.spacing import Spacing, SpacingLike, find_spacing, per_axis
+from brainxr.stacksource import StackSource
 from brainxr.tiff import FileFacts, Header, read_header
+from brainxr.volume import NAME, Volume
 
 Plane: TypeAlias = Literal["axial", "coronal", "sagittal"]
 Missing: TypeAlias = Literal["keep", "fill", "raise"]
-
-NAME = "intensity"
 
 # Axes of a stack: along which the slices lie, down the rows, across the columns.
 PLANES: Mapping[str, tuple[str, str, str]] = {
@@ -39,33 +38,19 @@ PLANES: Mapping[str, tuple[str, str, str]] = {
 
 
 @dataclass(frozen=True)
-class Stack:
+class Stack(Volume):
     """A stack of slices as found on disk, ready to become a volume.
 
     Attributes
     ----------
-    array : StackArray, axes (z, y, x)
-    coordinates : xarray.Coordinates
-        Of the voxel centres in µm, and ``file`` along the stacked axis.
-    attrs : dict of str
+    files : SliceFiles
     spacing : Spacing
     header : Header
     """
 
-    array: StackArray
-    coordinates: xr.Coordinates
-    attrs: dict[str, str]
+    files: SliceFiles
     spacing: Spacing
     header: Header
-
-    def dask(self, chunks: Any = "auto") -> xr.DataArray:
-        """The volume as a dask-backed DataArray."""
-        # dask.array costs as much as the rest of the imports: `brainxr info` does without
-        from brainxr.daskarray import StackDaskArray, refuse_query_planning
-
-        refuse_query_planning()
-        data = StackDaskArray(self.array, _stored_chunks(chunks, self.array.order))
-        return xr.DataArray(data, self.coordinates, DIMS, NAME, self.attrs)
 
 
 def find_stack(
@@ -98,6 +83,8 @@ def find_stack(
         array=_select_along(StackArray.whole(source, order), DIMS.index(axes[0]), kept),
         coordinates=coordinates,
         attrs=_attributes(path, files, plane, found, missing),
+        name=NAME,
+        files=files,
         spacing=found,
         header=header,
     )
@@ -191,23 +178,3 @@ def _attributes(
         attrs["missing_slices"] = _ranges(files.missing, files.step)
         attrs["missing"] = missing
     return attrs | citation_for(files.names[0], files.folder)
-
-
-def _stored_chunks(chunks: Any, order: tuple[int, ...]) -> Any:
-    """Chunks by dimension as chunks by axis of the stored stack."""
-    if isinstance(chunks, Mapping):
-        unknown = [dim for dim in chunks if dim not in DIMS]
-        if unknown:
-            raise ValueError(f"chunks has {unknown[0]!r}; the dimensions are z, y and x.")
-        if not chunks:
-            return "auto"
-        return {order[DIMS.index(dim)]: _chunk(size) for dim, size in chunks.items()}
-    if isinstance(chunks, tuple):
-        return _stored_chunks(dict(itertools.zip_longest(DIMS, chunks)), order)
-    return chunks
-
-
-def _chunk(size: Any) -> Any:
-    if isinstance(size, int) and (size == 0 or size < -1):
-        raise ValueError(f"A chunk of {size} voxels can't be: give 1 or more, or -1 for all.")
-    return -1 if size is None else size

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import basic_indices, broadcastable_shapes
 
-from brainxr.lazyarray import StackArray, StackSource, vectorised_index
+from brainxr.lazyarray import StackArray, vectorised_index
 from brainxr.slices import find_slices
+from brainxr.stacksource import StackSource
 from brainxr.tiff import read_header
 
 SHAPE = (5, 7, 11)

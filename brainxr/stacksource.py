@@ -1,0 +1,165 @@
+"""A stack of files as a source of voxels: which slices, and of each which rows."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainxr.lazyarray import Choice
+from brainxr.reader import SliceReader
+from brainxr.rows import Rows, Window
+from brainxr.segments import first_rows
+from brainxr.slices import SliceFiles
+from brainxr.tiff import Header
+
+# Pixels of a block: with the part of a result that it is added to, it stays in the
+# second-level cache (measured: 64 to 256 kB are alike, 3 MB take twice as long).
+BLOCK_BYTES = 1 << 17
+
+# Files that are open at a time, so that each is opened once for all its bands.
+OPEN_FILES = 16
+
+
+@dataclass(frozen=True)
+class StackSource:
+    """The voxels of a stack where they are stored, on their regular grid.
+
+    Attributes
+    ----------
+    files : SliceFiles
+    header : Header
+        Of the first file, with which every other one has to agree.
+    axes : tuple of str
+        Dimensions along the stack, down the rows and across the columns.
+    opened_at : int
+        Nanoseconds since the epoch; a file changed later is refused.
+    identity : str
+        Different for every stack that is opened: what dask and xarray remember
+        under it can't outlive a change of the files.
+    """
+
+    files: SliceFiles
+    header: Header
+    axes: tuple[str, str, str] = ("z", "y", "x")
+    opened_at: int = field(default_factory=time.time_ns)
+    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Grid positions along the stack (missing slices count), rows, columns."""
+        pages = self.header.pages
+        depth = pages if pages > 1 else int(self.files.positions[-1]) + 1
+        return (depth, *self.header.shape)
+
+    @property
+    def present(self) -> npt.NDArray[np.int64]:
+        """Grid positions for which there is a slice, shape (n,), increasing."""
+        return np.arange(self.header.pages) if self.header.pages > 1 else self.files.positions
+
+    @cached_property
+    def reader(self) -> SliceReader:
+        return SliceReader(self.files, self.header, self.opened_at)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.header.dtype
+
+    @property
+    def grain(self) -> tuple[int, int, int]:
+        return (1, self.header.strip_rows if self.header.strips is None else 1, self.shape[2])
+
+    @property
+    def piece(self) -> str:
+        return "slice"
+
+    def __str__(self) -> str:
+        return f"{len(self.files)} files in {self.files.folder!r}"
+
+    def __reduce__(self) -> Any:  # a reader remembers what only its own process has seen
+        return StackSource, (
+            self.files, self.header, self.axes, self.opened_at, self.identity,
+        )  # fmt: skip
+
+    def read(self, needed: Sequence[Rows], out: npt.NDArray[Any]) -> None:
+        """Read a block, shape (slices, rows, columns); what is missing is zero."""
+        slices, rows, columns = needed
+        self.reader.read(self.places(np.asarray(slices)), rows, columns, out)
+
+    def read_points(self, places: Sequence[npt.NDArray[np.intp]]) -> npt.NDArray[Any]:
+        """Read scattered voxels: of each slice the rows, from the first column to the last."""
+        values = np.empty(places[0].size, self.dtype)
+        by_slice = np.argsort(places[0], kind="stable")
+        borders = np.flatnonzero(np.diff(places[0][by_slice])) + 1
+        for here in np.split(by_slice, borders):
+            position = int(places[0][here[0]])
+            values[here] = self._read_points_of(position, places[1][here], places[2][here])
+        return values
+
+    def _read_points_of(
+        self, position: int, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+    ) -> npt.NDArray[Any]:
+        needed, row_of = np.unique(rows, return_inverse=True)
+        low, high = int(columns.min()), int(columns.max())
+        block = np.empty((1, len(needed), high + 1 - low), self.dtype)
+        self.read((range(position, position + 1), needed, range(low, high + 1)), block)
+        return np.asarray(block[0, row_of, columns - low])
+
+    def blocks(
+        self, needed: Sequence[Rows]
+    ) -> Iterator[tuple[tuple[slice, ...], npt.NDArray[Any]]]:
+        """Read bands of rows, one slice after the other, into one buffer."""
+        slices, rows, columns = needed
+        places = self.places(np.asarray(slices))
+        bands = self._bands(rows, len(columns))
+        windows = [Window(rows[band], columns) for band in bands]
+        buffer = np.empty((1, max(len(w.rows) for w in windows), len(columns)), self.dtype)
+        for first in range(0, len(places), OPEN_FILES):
+            group = places[first : first + OPEN_FILES]
+            with self.reader.opened(group) as read:
+                for band, window in zip(bands, windows, strict=True):
+                    block = buffer[:, : len(window.rows)]
+                    for i in range(len(group)):
+                        read(i, window, block[0])
+                        yield (slice(first + i, first + i + 1), band, slice(None)), block
+
+    def _bands(self, rows: Rows, width: int) -> list[slice]:
+        """Rows in bands of a block each; where they are decoded, in whole strips or tiles."""
+        height = max(1, BLOCK_BYTES // max(1, width * self.dtype.itemsize))
+        if self.header.strips is not None:
+            borders = list(range(0, len(rows), height))
+        else:
+            height = self.header.strip_rows * max(1, height // self.header.strip_rows)
+            borders = first_rows(rows, height)
+        return [slice(*ends) for ends in zip(borders, [*borders[1:], len(rows)], strict=True)]
+
+    def bytes_to_read(self, needed: Sequence[Rows]) -> int:
+        """Uncompressed bytes of the rows of the slices."""
+        return len(needed[0]) * len(needed[1]) * self.shape[2] * self.dtype.itemsize
+
+    def pieces(self, needed: Sequence[Rows]) -> npt.NDArray[np.intp]:
+        return np.asarray(needed[0])
+
+    def auto_chunks(self, choices: Sequence[Choice], budget: int) -> Mapping[int, Any]:
+        """As many whole slices as a task can read; of one that is too big, rows."""
+        rows = 1 if isinstance(choices[1], int) else len(choices[1])
+        a_row = self.shape[2] * self.dtype.itemsize
+        a_slice = max(1, rows * a_row)
+        if a_slice <= budget:
+            return {0: max(1, budget // a_slice)}
+        return {0: 1, 1: max(1, budget // a_row)}
+
+    def places(self, slices: npt.NDArray[np.intp]) -> list[int]:
+        """File, or page of the one file, of each grid position; -1 where it is missing."""
+        places = slices
+        if self.header.pages == 1:
+            places = np.searchsorted(self.files.positions, slices)
+            places = np.where(self.files.positions[places] == slices, places, -1)
+        listed: list[int] = places.tolist()
+        return listed
