@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 
 from brainxr import accessor as _accessor  # registers .brain
-from brainxr.api import open
+from brainxr.api import open, open_pyramid
 from brainxr.checks import check
 from brainxr.errors import (
     DisplayError,
@@ -49,6 +49,7 @@ __all__ = [
     "TooBigError",
     "check",
     "open",
+    "open_pyramid",
     "sample",
     "view",
 ]

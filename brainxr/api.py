@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
 
+from brainxr.find import find_volume
+from brainxr.omezarr import At, find_image
 from brainxr.slices import PathLike
 from brainxr.spacing import SpacingLike
-from brainxr.stack import Missing, Plane, find_stack
+from brainxr.stack import Missing, Plane
+from brainxr.volume import NAME, Volume
 
 
 def open(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, chunks: Any = "auto",
-    missing: Missing = "keep",
+    missing: Missing = "keep", level: int | None = None, at: At | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:  # fmt: skip
-    """Open a stack of TIFF slices as one lazy volume.
+    """Open a stack of TIFF slices, or a store of OME-Zarr, as one lazy volume.
 
-    Only the names of the files and the header of the first one are read. Pixels
-    are read when a result is computed, and only the slices and the rows of them
-    that the selection needs; each slice is checked against the first one then.
+    Of a stack, only the names of the files and the header of the first one are
+    read; of a store, the metadata. Pixels are read when a result is computed, and
+    only the slices and the rows of them, or the chunks, that the selection needs;
+    each slice is checked against the first one then.
 
     Parameters
     ----------
     path : path-like or sequence of these
         A folder, a glob pattern, one multi-page TIFF, or a list of files. Slices
         are ordered by their number: the last one that varies between the names.
+        Or a store of OME-Zarr 0.4 or 0.5: a folder, or a URL that fsspec opens.
     spacing : float, str, pint.Quantity or mapping of these, optional
         Distance between neighbouring voxel centres, in µm where no unit is given:
         ``100``, ``"0.1 mm"``, ``{"z": "50 µm", "y": 25, "x": 25}``. Default, for
         each axis: what the files say (OME-XML, ImageJ, a resolution in
         centimetres; a dpi is no physical size), else a length in the name of the
         file or folder (``100um``), else 100 µm with a `SpacingWarning`. Between
-        slices it is the distance of one step in their numbering.
+        slices it is the distance of one step in their numbering. A store says it
+        itself; one whose axes have no unit is refused unless it is given here.
     origin : float, str, pint.Quantity or mapping of these, optional
         Coordinate of the centre of voxel (0, 0, 0), in µm where no unit is given.
-        Default: 0 along each axis.
+        Default: 0 along each axis; of a store, what it says.
     plane : {"axial", "coronal", "sagittal"}, optional
         Whether the slices are stacked along z, y or x. Default: the word in the
         name of the folder or file, else ``"axial"``. Neither flips anything: rows
@@ -49,14 +56,24 @@ def open(
         What to do about numbers that are missing between the first and the last:
         keep the true positions of the others, with a `SliceGapWarning`; fill in
         empty slices, which gives a regular grid; or raise.
+    level : int, optional
+        Of a store: which level of its pyramid. Default: 0, the finest; -1 is the
+        coarsest. All of them at once: `open_pyramid`.
+    at : mapping of str to int or str, optional
+        Of a store with more axes than z, y and x: what to take along these, by
+        number, or a channel by its label: ``{"t": 0, "c": "DAPI"}``. Needed where
+        there is more than one.
+    storage_options : mapping, optional
+        Of a URL: what fsspec is told, for example ``{"anon": True}``.
 
     Returns
     -------
     xarray.DataArray, shape (z, y, x)
-        Named ``"intensity"``, dtype and values as on disk, coordinates of voxel
-        centres in µm with an index that understands ``.sel(z="5 mm")``, and a
-        coordinate ``file`` along the stacked axis. ``attrs`` say the source, the
-        plane and the rule that told the spacing.
+        Dtype and values as on disk, coordinates of voxel centres in µm with an index
+        that understands ``.sel(z="5 mm")``. Of a stack, named ``"intensity"`` and
+        with a coordinate ``file`` along the stacked axis; ``attrs`` say the source,
+        the plane and the rule that told the spacing. Of a store that brainxr made,
+        name, attributes and coordinates are those of what was written to it.
 
     Raises
     ------
@@ -69,7 +86,11 @@ def open(
         When the first slice can't be read. Later slices are read, and found to be
         broken or different (`InconsistentStackError`), when a result needs them.
     GeometryError
-        When a spacing, origin or plane makes no sense.
+        When a spacing, origin or plane makes no sense, or a store has no unit.
+    StoreError
+        When a store is no image, of a version that isn't read here, or damaged.
+        Chunks are read, and found to be damaged (`StoreReadError`), when a result
+        needs them.
 
     Examples
     --------
@@ -78,9 +99,56 @@ def open(
     (('z', 'y', 'x'), 'uint8', 'micrometer')
     >>> slab = vol.sel(z=slice("6 cm", "6.4 cm")).max("z")
     """
-    stack = find_stack(path, spacing=spacing, origin=origin, plane=plane, missing=missing)
+    volume = find_volume(
+        path, spacing=spacing, origin=origin, plane=plane, missing=missing, level=level, at=at,
+        storage_options=storage_options,
+    )  # fmt: skip
+    return _lazily(volume, chunks)
+
+
+def open_pyramid(
+    path: PathLike, *, spacing: SpacingLike | None = None, origin: SpacingLike | None = None,
+    chunks: Any = "auto", at: At | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> xr.DataTree:  # fmt: skip
+    """Open all levels of a store of OME-Zarr, each with its own coordinates.
+
+    Costs the metadata of a group and of an array a level; no pixel is read.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder, or a URL that fsspec opens.
+    spacing, origin, chunks, at, storage_options
+        As in `open`; spacing and origin are those of level 0.
+
+    Returns
+    -------
+    xarray.DataTree
+        Nodes ``"0"`` (the finest), ``"1"``, ..., each a Dataset with one volume as
+        `open` gives it. Coordinates are those of the level's own voxels: the
+        centre of a voxel that stands for two lies between the two.
+
+    Raises
+    ------
+    EmptyStackError, StoreError, GeometryError
+        As `open`.
+
+    Examples
+    --------
+    >>> tree = brainxr.open_pyramid("brain.ome.zarr")  # doctest: +SKIP
+    >>> tree["2"].intensity.sel(z="6.4 cm", method="nearest").plot()  # doctest: +SKIP
+    """
+    found = find_image(path, spacing=spacing, origin=origin, at=at, storage_options=storage_options)
+    levels = [_lazily(volume, chunks) for volume in found.volumes()]
+    return xr.DataTree.from_dict(
+        {str(n): level.to_dataset(name=level.name or NAME) for n, level in enumerate(levels)}
+    )
+
+
+def _lazily(volume: Volume, chunks: Any) -> xr.DataArray:
     if chunks is None:
         from brainxr.backend import lazy
 
-        return lazy(stack)
-    return stack.dask(chunks)
+        return lazy(volume)
+    return volume.dask(chunks)

@@ -6,7 +6,7 @@ The only user of xarray's indexing internals, as every xarray backend is.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,13 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
+from brainxr.find import find_volume
 from brainxr.lazyarray import StackArray, vectorised_index
+from brainxr.omezarr import At
 from brainxr.slices import PathLike, is_slice_name
 from brainxr.spacing import SpacingLike
-from brainxr.stack import Missing, Plane, find_stack
-from brainxr.volume import Volume
+from brainxr.stack import Missing, Plane
+from brainxr.volume import NAME, Volume
 
 
 class StackBackendArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
@@ -39,26 +41,30 @@ class StackBackendArray(BackendArray):  # type: ignore[no-untyped-call, misc, un
 
 
 class BrainxrBackend(BackendEntrypoint):
-    """xarray's entry point for folders of image slices."""
+    """xarray's entry point for folders of image slices, and for stores of OME-Zarr."""
 
-    description = "Open a stack of TIFF slices as one lazy volume in micrometres"
+    description = "Open a stack of TIFF slices, or OME-Zarr, as one lazy volume in micrometres"
     open_dataset_parameters = (
-        "filename_or_obj", "drop_variables", "spacing", "origin", "plane", "missing",
+        "filename_or_obj", "drop_variables", "spacing", "origin", "plane", "missing", "level",
+        "at", "storage_options",
     )  # fmt: skip
 
     def open_dataset(  # type: ignore[override]
         self, filename_or_obj: PathLike | Sequence[PathLike], *,
         drop_variables: str | Iterable[str] | None = None,
         spacing: SpacingLike | None = None, origin: SpacingLike | None = None,
-        plane: Plane | None = None, missing: Missing = "keep",
+        plane: Plane | None = None, missing: Missing = "keep", level: int | None = None,
+        at: At | None = None, storage_options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:  # fmt: skip
-        stack = find_stack(
-            filename_or_obj, spacing=spacing, origin=origin, plane=plane, missing=missing
-        )
-        return lazy(stack).to_dataset().drop_vars(drop_variables or [], errors="ignore")
+        volume = find_volume(
+            filename_or_obj, spacing=spacing, origin=origin, plane=plane, missing=missing,
+            level=level, at=at, storage_options=storage_options,
+        )  # fmt: skip
+        data = lazy(volume).to_dataset(name=volume.name or NAME)
+        return data.drop_vars(drop_variables or [], errors="ignore")
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether it is a folder with TIFF slices in it."""
+        """Whether it is a folder with TIFF slices in it; stores are left to xarray's own engine."""
         if not isinstance(filename_or_obj, str | os.PathLike):
             return False
         try:

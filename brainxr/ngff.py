@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -40,7 +40,8 @@ class Level:
     path : str
         Of its array within the group.
     spacing : mapping of str to float
-        Distance of neighbouring voxel centres in µm, above zero, of each spatial axis.
+        Distance of neighbouring voxel centres in µm, of each spatial axis; below zero
+        where the coordinate falls.
     origin : mapping of str to float
         Coordinate of the centre of the first voxel in µm, of each spatial axis.
     """
@@ -84,6 +85,8 @@ class Image:
     extra : Extra or None
         None in a store that was not made by brainxr.
     version : {"0.4", "0.5"}
+    unitless : tuple of str
+        Axes of space whose numbers have no unit, and so are no µm.
     """
 
     dims: tuple[str, ...]
@@ -93,6 +96,7 @@ class Image:
     channels: tuple[Channel, ...] = ()
     extra: Extra | None = None
     version: Version = "0.5"
+    unitless: tuple[str, ...] = ()
 
     @property
     def spatial(self) -> tuple[str, ...]:
@@ -215,7 +219,7 @@ def from_attributes(attributes: Mapping[str, Any], where: str) -> Image:
     StoreError
         When they are no image's, damaged, or of a version that is not read here.
     GeometryError
-        When an axis of space has no unit of length, or no spacing.
+        When an axis of space is in a unit that is no length, or a level has no scale.
     """
     version, ome = _version(attributes, where)
     own = attributes.get("brainxr")
@@ -228,6 +232,7 @@ def from_attributes(attributes: Mapping[str, Any], where: str) -> Image:
         return Image(
             dims, levels, multiscale.get("name"), multiscale.get("type"), _channels(ome),
             None if own is None else Extra.from_dict(own, where), version,
+            tuple(name for name, unit in axes if name in DIMS and unit is None),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise StoreError(
@@ -307,9 +312,9 @@ def _read_axis(axis: Any, where: str) -> tuple[str, str | None]:
 
 
 def _micrometers(dim: str, unit: str | None, where: str) -> float:
-    """Length of the axis's unit; NaN where there is none, for which the caller may know one."""
+    """Length of the axis's unit; 1 where there is none, which the caller may know."""
     if unit is None:
-        return math.nan
+        return 1.0
     try:
         return u.factor(unit, to=u.MICROMETER)
     except LengthError as error:
@@ -332,7 +337,7 @@ def _levels(
         found.append(
             Level(
                 str(dataset["path"]),
-                {dim: abs(scale[i]) * factor for i, dim, factor in spatial},
+                {dim: scale[i] * factor for i, dim, factor in spatial},
                 {dim: translation[i] * factor for i, dim, factor in spatial},
             )
         )
@@ -373,8 +378,11 @@ def _transformation(
             translation = [a * b for a, b in zip(translation, numbers, strict=True)]
         else:
             translation = [a + b for a, b in zip(translation, numbers, strict=True)]
-    if not scaled:
-        scale = [math.nan] * len(dims)
+    if not scaled or not all(0 < abs(value) < math.inf for value in scale):
+        raise GeometryError(
+            f"{where!r} has a level whose scale is {scale if scaled else 'missing'}, so its voxels "
+            "have no size. Mend its 'coordinateTransformations', or make the store again."
+        )
     return scale, translation
 
 
@@ -395,11 +403,3 @@ def _channel(i: int, channel: Mapping[str, Any]) -> Channel:
     known = [float(e) for e in ends if isinstance(e, int | float) and math.isfinite(e)]
     limits = (known[0], known[1]) if len(known) == 2 and known[0] < known[1] else None
     return Channel(str(channel.get("label") or i), limits)
-
-
-def unplaced(image: Image) -> list[Hashable]:
-    """Axes of space for which nothing tells a spacing in a unit of length."""
-    return [
-        dim for dim in image.spatial
-        if not all(0 < level.spacing[dim] < math.inf for level in image.levels)
-    ]  # fmt: skip

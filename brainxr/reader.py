@@ -16,10 +16,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,6 +25,7 @@ import numpy.typing as npt
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
 from brainxr.ifd import Directory, read_directory
+from brainxr.pool import run_all, workers
 from brainxr.rows import Rows, Span, Strips, Window, read_into, read_rows
 from brainxr.segments import Segments, first_rows, read_segments
 from brainxr.slices import SliceFiles
@@ -250,8 +249,8 @@ class SliceReader:
         self, places: Sequence[int], rows: Rows, columns: Rows, out: npt.NDArray[Any]
     ) -> None:
         """Decode on all processors: slice by slice, a single one in parts of its rows."""
-        workers = os.cpu_count() or 1
-        parts = _parts(rows, self.header.strip_rows, 1 if len(places) >= workers else workers)
+        count = workers()
+        parts = _parts(rows, self.header.strip_rows, 1 if len(places) >= count else count)
         jobs = [
             (place, Window(rows[part], columns), target[part])
             for place, target in zip(places, out, strict=True)
@@ -259,17 +258,7 @@ class SliceReader:
         ]
         # the first one alone: it makes the decoder that the others share
         self._read_one(*jobs[0])
-        for _ in _pool(os.getpid()).map(lambda job: self._read_one(*job), jobs[1:]):
-            pass
-
-
-@lru_cache(maxsize=1)
-def _pool(process: int) -> ThreadPoolExecutor:
-    """One pool for all stacks, so that readers in many threads don't crowd the processors.
-
-    Each process has its own: threads don't outlive a fork.
-    """
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="brainxr-decode")
+        run_all(lambda job: self._read_one(*job), jobs[1:])
 
 
 def _parts(rows: Rows, height: int, most: int) -> list[slice]:

@@ -22,7 +22,6 @@ from brainxr.ngff import (
     coarser,
     from_attributes,
     to_attributes,
-    unplaced,
 )
 
 lengths = st.floats(1e-3, 1e6, allow_nan=False)
@@ -172,14 +171,19 @@ def test_levels_without_translations_cover_one_extent() -> None:
     assert from_attributes(made, "").levels[1].origin == {"z": 0, "y": 0, "x": 0}
 
 
-def test_no_unit_or_no_scale_is_no_place() -> None:
-    assert unplaced(from_attributes(attributes(), "")) == []
+def test_numbers_without_a_unit() -> None:
+    assert from_attributes(attributes(), "").unitless == ()
     made = attributes()
     del multiscale(made)["axes"][1]["unit"]
-    assert unplaced(from_attributes(made, "")) == ["y"]
+    assert from_attributes(made, "").unitless == ("y",)
+
+
+@pytest.mark.parametrize("steps", [[], [{"type": "scale", "scale": [0, 1, 1]}]])
+def test_voxels_without_a_size(steps: list[Any]) -> None:
     made = attributes()
-    multiscale(made)["datasets"][0]["coordinateTransformations"] = []
-    assert unplaced(from_attributes(made, "")) == ["z", "y", "x"]
+    multiscale(made)["datasets"][0]["coordinateTransformations"] = steps
+    with pytest.raises(GeometryError, match=r"'brain.zarr' has a level whose scale is"):
+        from_attributes(made, "brain.zarr")
 
 
 # --- what is refused --------------------------------------------------------------

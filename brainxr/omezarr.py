@@ -1,0 +1,285 @@
+"""From an OME-Zarr store to lazy, labelled volumes, one a level.
+
+path ── Location.open ──▶ attributes ── ngff.from_attributes ──▶ Image: axes, levels, extras
+Image + array of a level ──▶ StoreSource ──▶ StackArray + coordinates ──▶ Volume
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from brainxr import units as u
+from brainxr.chunks import ChunkLayout
+from brainxr.errors import (
+    EmptyStackError,
+    GeometryError,
+    SpacingWarning,
+    StoreError,
+    shortlist,
+    warn,
+)
+from brainxr.extras import Extra
+from brainxr.grid import OFF_GRID_IN_VOXELS, VoxelGrid
+from brainxr.lazyarray import StackArray
+from brainxr.ngff import Image, Level, from_attributes
+from brainxr.slices import PathLike
+from brainxr.spacing import SpacingLike, per_axis
+from brainxr.storesource import StoreSource
+from brainxr.volume import NAME, Volume
+from brainxr.zarrstore import Location
+
+# What to take along axes other than z, y and x: a number, or a channel's label.
+At: TypeAlias = Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image of a store, as its metadata describe it.
+
+    Attributes
+    ----------
+    location : Location
+    image : Image
+        Geometry in µm.
+    at : mapping of str to int or str
+        What to take along axes other than z, y and x.
+    opened_at : int
+        Nanoseconds since the epoch; a file that was changed later is refused.
+    """
+
+    location: Location
+    image: Image
+    at: At = field(default_factory=dict)
+    opened_at: int = field(default_factory=time.time_ns)
+
+    def volumes(self) -> list[Volume]:
+        """Every level, finest first."""
+        return [self.volume(level) for level in range(len(self.image.levels))]
+
+    def volume(self, level: int = 0) -> Volume:
+        """One level; negative numbers count from the coarsest.
+
+        Costs the array's metadata.
+
+        Raises
+        ------
+        StoreError
+            When there is no such level, or its array is missing, damaged, or not one of
+            numbers along these axes.
+        """
+        count = len(self.image.levels)
+        if not -count <= level < count:
+            raise StoreError(
+                f"There is no level {level} in {self.location.path!r}, which has 0 to {count - 1}."
+            )
+        number = level % count
+        found = self.image.levels[number]
+        source = self._source(found)
+        chosen = self._chosen(source)
+        dims = self.image.spatial
+        array = StackArray(
+            source,
+            tuple(chosen.get(d, range(n)) for d, n in zip(source.axes, source.shape, strict=True)),
+            tuple(source.axes.index(dim) for dim in dims),
+        )
+        grid = VoxelGrid(dict(zip(dims, array.shape, strict=True)), found.spacing, found.origin)
+        labels = {
+            dim: self._labels(dim)[place] if self._labels(dim) else place
+            for dim, place in chosen.items() if source.shape[source.axes.index(dim)] > 1
+        }  # fmt: skip
+        coordinates = grid.coordinates(**{d: xr.Variable((), label) for d, label in labels.items()})
+        return self._restored(array, coordinates, number == 0)
+
+    def _source(self, level: Level) -> StoreSource:
+        place = self.location.inside(level.path)
+        try:
+            array: Any = place.open()
+        except EmptyStackError as error:
+            raise StoreError(
+                f"The level {level.path!r} that the metadata of {self.location.path!r} list is "
+                "missing. Restore it, or make the store again."
+            ) from error
+        dims = self.image.dims
+        if getattr(array, "ndim", None) != len(dims) or array.dtype.kind not in "biufc":
+            shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", "a group")
+            raise StoreError(
+                f"The level {level.path!r} of {self.location.path!r} has the shape {shape} and the "
+                f"type {dtype}, expected numbers along {', '.join(dims)}. Make the store again."
+            )
+        return StoreSource(
+            place, dims, array.shape, array.chunks, array.dtype.newbyteorder("="),
+            ChunkLayout.of(array.metadata.to_dict()), level.spacing, level.origin,
+            self.image.extra is not None and self.image.extra.every_shard, self.opened_at,
+        )  # fmt: skip
+
+    def _chosen(self, source: StoreSource) -> dict[str, int]:
+        """Place along each axis that is none of space."""
+        others = {
+            dim: n for dim, n in zip(source.axes, source.shape, strict=True)
+            if dim not in self.image.spatial
+        }  # fmt: skip
+        unknown = [dim for dim in self.at if dim not in others]
+        if unknown:
+            raise StoreError(
+                f"at has the axis {unknown[0]!r}; {self.location.path!r} has "
+                f"{shortlist([repr(d) for d in others]) or 'none'} besides z, y and x."
+            )
+        open_ones = {dim: n for dim, n in others.items() if n != 1 and dim not in self.at}
+        if open_ones:
+            parts = [f"{n} along {dim!r}{self._named(dim)}" for dim, n in open_ones.items()]
+            example = ", ".join(f"{dim!r}: 0" for dim in open_ones)
+            raise StoreError(
+                f"{self.location.path!r} has {' and '.join(parts)}, and a volume is one of them. "
+                f"Say which: brainxr.open({self.location.path!r}, at={{{example}}})."
+            )
+        return {dim: self._place(dim, n) for dim, n in others.items()}
+
+    def _place(self, dim: str, size: int) -> int:
+        wanted = self.at.get(dim, 0)
+        labels = self._labels(dim)
+        if isinstance(wanted, str) and labels.count(wanted) == 1:
+            return labels.index(wanted)
+        if isinstance(wanted, str) or not -size <= wanted < size:
+            raise StoreError(
+                f"There is no {wanted!r} along {dim!r} of {self.location.path!r}, which has 0 to "
+                f"{size - 1}{self._named(dim)}."
+            )
+        return int(wanted) % size
+
+    def _labels(self, dim: str) -> list[str]:
+        return [channel.label for channel in self.image.channels] if dim == "c" else []
+
+    def _named(self, dim: str) -> str:
+        labels = self._labels(dim)
+        return f" ({shortlist(labels, most=20)})" if labels else ""
+
+    # --- what OME-Zarr has no words for ---
+
+    def _restored(self, array: StackArray, coordinates: xr.Coordinates, is_finest: bool) -> Volume:
+        extra = self.image.extra
+        if extra is None:
+            told = f"OME-Zarr {self.image.version} metadata"
+            attrs = {"source": self.location.path, "spacing_source": told}
+            return Volume(array, coordinates, attrs, NAME)
+        known = coordinates.to_dataset()
+        known = _with_coordinates(known, extra, is_finest)
+        down = {dim: slice(None, None, -1) for dim in extra.falling if dim in known.dims}
+        if down:
+            known = known.isel(down)
+            array = array.select(tuple(down.get(dim, slice(None)) for dim in array.dims))
+        return Volume(array, known.coords, dict(extra.attrs), extra.name)
+
+
+def find_image(
+    path: PathLike, *, spacing: SpacingLike | None = None, origin: SpacingLike | None = None,
+    at: At | None = None, storage_options: Mapping[str, Any] | None = None,
+) -> StoredImage:  # fmt: skip
+    """Find the image of a store; the parameters are those of `brainxr.open`.
+
+    Costs the attributes of one group.
+
+    Raises
+    ------
+    EmptyStackError
+        When there is no store.
+    StoreError
+        When it has no image, or damaged metadata.
+    GeometryError
+        When an axis has no unit, and no spacing is given.
+    """
+    location = Location.of(path, storage_options)
+    opened: Any = location.open()
+    attributes = dict(opened.attrs)
+    if hasattr(opened, "shape") and "multiscales" not in attributes.get("ome", attributes):
+        raise StoreError(
+            f"{location.path!r} is a Zarr array of shape {opened.shape}, and nothing tells where "
+            "its voxels are. If it is a level of an image, open the group around it; else open it "
+            "by xarray or dask.array.from_zarr, and give it coordinates."
+        )
+    image = from_attributes(attributes, location.path)
+    said = per_axis(spacing, "spacing", positive=True)
+    _refuse_unitless(image, said, location.path)
+    _warn_of_conflict(image, said)
+    return StoredImage(location, _moved(image, said, per_axis(origin, "origin")), at or {})
+
+
+def _refuse_unitless(image: Image, said: Mapping[str, float], where: str) -> None:
+    lacking = [dim for dim in image.unitless if dim not in said]
+    if lacking:
+        numbers = ", ".join(f"{dim!r}: '{image.levels[0].spacing[dim]:g} µm'" for dim in lacking)
+        raise GeometryError(
+            f"The axes {', '.join(lacking)} of {where!r} have no unit, so their spacing may be "
+            f"anything. Say it, for example brainxr.open({where!r}, spacing={{{numbers}}})."
+        )
+
+
+def _warn_of_conflict(image: Image, said: Mapping[str, float]) -> None:
+    finest = image.levels[0].spacing
+    conflicts = [
+        f"{d}: {u.show_micrometers(said[d])} given, {u.show_micrometers(abs(finest[d]))} there"
+        for d in image.spatial
+        if d in said and d not in image.unitless
+        and not math.isclose(said[d], abs(finest[d]), rel_tol=1e-3)
+    ]  # fmt: skip
+    if conflicts:
+        warn(
+            f"The spacing that was given differs from the metadata ({'; '.join(conflicts)}). What "
+            "was given is used.",
+            SpacingWarning,
+        )
+
+
+def _moved(image: Image, spacing: Mapping[str, float], origin: Mapping[str, float]) -> Image:
+    """The image with another spacing and origin of level 0, to which the others keep."""
+    finest = image.levels[0]
+    scales = {
+        dim: spacing[dim] / abs(finest.spacing[dim]) for dim in spacing if dim in finest.spacing
+    }
+    levels = []
+    for level in image.levels:
+        steps = {dim: step * scales.get(dim, 1.0) for dim, step in level.spacing.items()}
+        first = {
+            dim: place * scales.get(dim, 1.0)
+            if dim not in origin
+            else origin[dim] + (place - finest.origin[dim]) * scales.get(dim, 1.0)
+            for dim, place in level.origin.items()
+        }
+        levels.append(Level(level.path, steps, first))
+    return replace(image, levels=tuple(levels))
+
+
+def _with_coordinates(known: xr.Dataset, extra: Extra, is_finest: bool) -> xr.Dataset:
+    """Coordinates with what was noted of them; those along coarser levels are none of theirs."""
+    for name, noted in extra.coordinates.items():
+        if name in known.dims:
+            if is_finest:
+                known = _with_exact(known, name, noted.values)
+            if noted.attrs and is_finest:
+                known[name].attrs = {**noted.attrs, "units": u.MICROMETER}
+        elif noted.values is not None and (is_finest or not noted.dims):
+            fits = tuple(known.sizes.get(dim) for dim in noted.dims) == noted.values.shape
+            if fits:
+                variable = xr.Variable(noted.dims, noted.values, dict(noted.attrs))
+                known = known.assign_coords({name: variable})
+    return known
+
+
+def _with_exact(known: xr.Dataset, dim: str, values: Any) -> xr.Dataset:
+    """Positions to the last bit, where the metadata still say the same up to rounding."""
+    if values is None or values.shape != (known.sizes[dim],):
+        return known
+    told = known[dim]
+    if np.abs(told.values - values).max() > OFF_GRID_IN_VOXELS * told.attrs["spacing"]:
+        return known
+    from brainxr.index import UnitIndex
+
+    index = UnitIndex(values, dim)
+    variables = index.create_variables({dim: xr.Variable(dim, values, dict(told.attrs))})
+    return known.assign_coords(xr.Coordinates(variables, indexes={dim: index}))
