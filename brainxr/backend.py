@@ -18,7 +18,7 @@ from brainxr.grid import DIMS
 from brainxr.lazyarray import StackArray, vectorised_index
 from brainxr.slices import PathLike, is_slice_name
 from brainxr.spacing import SpacingLike
-from brainxr.stack import NAME, Missing, Plane, Stack, find_stack
+from brainxr.stack import Missing, Plane, Stack, find_stack
 
 
 class StackBackendArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
@@ -69,14 +69,9 @@ class BrainxrBackend(BackendEntrypoint):
 
 def lazy(stack: Stack) -> xr.DataArray:
     """The volume as a DataArray that reads on demand, without dask."""
-    from brainxr.daskarray import plan_chunks
-
     # as xr.open_dataset wraps it: what was assigned to is copied, and nothing on disk changes
     lazily = indexing.LazilyIndexedArray(StackBackendArray(stack.array))
-    data = indexing.CopyOnWriteArray(lazily)  # type: ignore[arg-type]
-    chunks = dict(zip(DIMS, (c[0] for c in plan_chunks(stack.array)), strict=True))
-    variable = xr.Variable(DIMS, data, stack.attrs, encoding={"preferred_chunks": chunks})
-    return xr.DataArray(variable, stack.coordinates, name=NAME)
+    return stack.around(xr.Variable(DIMS, indexing.CopyOnWriteArray(lazily), stack.attrs))  # type: ignore[arg-type]
 
 
 def stack_of(data: xr.DataArray) -> StackArray | None:

@@ -18,6 +18,8 @@ import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
+from dask.highlevelgraph import HighLevelGraph
+from dask.tokenize import tokenize
 from dask.utils import IndexCallable, parse_bytes
 
 from brainxr.daskfold import reduce_stack
@@ -29,6 +31,9 @@ from brainxr.lookalike import Lookalike
 CHUNK_BYTES = 64 << 20
 
 ChunksLike = Any
+
+_GRAPH: Any = vars(da.Array)["dask"]  # the slot in which dask keeps the graph
+_NO_GRAPH = HighLevelGraph({}, {})
 
 
 class StackDaskArray(da.Array, metaclass=Lookalike):
@@ -49,16 +54,28 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
     rule: ChunksLike
 
     def __new__(cls, stack: StackArray, chunks: ChunksLike = "auto") -> Self:
-        plain = da.from_array(
-            stack,
-            chunks=plan_chunks(stack, chunks),
-            meta=np.empty((0,) * stack.ndim, stack.dtype),
-            asarray=False,
-        )
-        self = super().__new__(cls, plain.dask, plain.name, plain.chunks, meta=plain._meta)
+        sizes = plan_chunks(stack, chunks)
+        name = f"brainxr-{tokenize(stack, sizes)}"
+        meta = np.empty((0,) * stack.ndim, stack.dtype)
+        self = super().__new__(cls, _NO_GRAPH, name, sizes, meta=meta)
         self.stack = stack
         self.rule = chunks
         return self
+
+    @property
+    def dask(self) -> HighLevelGraph:
+        """The graph, made when it is asked for: most of a chain of selections never are."""
+        graph = _GRAPH.__get__(self)
+        if graph is _NO_GRAPH and hasattr(self, "rule"):
+            graph = da.from_array(
+                self.stack, chunks=self.chunks, name=self.name, meta=self._meta, asarray=False
+            ).dask
+            self.dask = graph
+        return graph
+
+    @dask.setter
+    def dask(self, graph: HighLevelGraph) -> None:
+        _GRAPH.__set__(self, graph)
 
     def __getitem__(self, index: Any) -> da.Array:
         if not _is_outer(index):
