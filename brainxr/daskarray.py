@@ -12,6 +12,7 @@ Any arithmetic gives an ordinary dask array.
 
 from __future__ import annotations
 
+from operator import getitem
 from typing import Any, Self
 
 import dask
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from dask.highlevelgraph import HighLevelGraph
 from dask.tokenize import tokenize
-from dask.utils import IndexCallable, parse_bytes
+from dask.utils import IndexCallable, ensure_dict, parse_bytes
 
 from brainxr.daskfold import reduce_stack
 from brainxr.lazyarray import StackArray, vectorised_index
@@ -67,15 +68,25 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
         """The graph, made when it is asked for: most of a chain of selections never are."""
         graph = _GRAPH.__get__(self)
         if graph is _NO_GRAPH and hasattr(self, "rule"):
-            graph = da.from_array(
-                self.stack, chunks=self.chunks, name=self.name, meta=self._meta, asarray=False
-            ).dask
-            self.dask = graph
+            self.dask = graph = self._make_graph()
         return graph
 
     @dask.setter
     def dask(self, graph: HighLevelGraph) -> None:
         _GRAPH.__set__(self, graph)
+
+    def _make_graph(self) -> HighLevelGraph:
+        if self.npartitions == 1:  # a plane: half of dask's time for it goes with the rest
+            task: Any = {(self.name, *(0,) * self.ndim): (getitem, self.stack, ())}
+            return HighLevelGraph.from_collections(self.name, task)
+        return da.from_array(
+            self.stack, chunks=self.chunks, name=self.name, meta=self._meta, asarray=False
+        ).dask
+
+    @staticmethod
+    def __dask_optimize__(graph: Any, keys: Any, **_: Any) -> Any:
+        """Leave tasks out that are not asked for; each of the others is one read already."""
+        return ensure_dict(graph.cull(set(dask.core.flatten([keys]))))
 
     def __getitem__(self, index: Any) -> da.Array:
         if not _is_outer(index):
@@ -158,8 +169,9 @@ def stacks_read(array: da.Array) -> list[StackArray]:
     graph = dict(layers.cull(list(dask.core.flatten(array.__dask_keys__()))))
     parts: list[StackArray] = []
     for task in graph.values():
-        source, key = [*getattr(task, "args", ()), None, None][:2]
-        found: Any = graph.get(getattr(source, "key", None))
+        arguments = task[1:] if isinstance(task, tuple) else getattr(task, "args", ())
+        source, key = [*arguments, None, None][:2]
+        found: Any = graph.get(getattr(source, "key", None), source)
         if hasattr(found, "reads"):
             parts.append(found.reads(getattr(key, "value", key)))
     return parts
