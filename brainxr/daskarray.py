@@ -27,10 +27,6 @@ from brainxr.daskfold import reduce_stack
 from brainxr.lazyarray import StackArray, vectorised_index
 from brainxr.lookalike import Lookalike
 
-# Bytes that a task reads at most, unless dask's configuration says less. Bigger
-# chunks leave the cache, smaller ones drown in dask's 0.2 ms a task.
-CHUNK_BYTES = 64 << 20
-
 ChunksLike = Any
 
 _GRAPH: Any = vars(da.Array)["dask"]  # the slot in which dask keeps the graph
@@ -180,8 +176,8 @@ def stacks_read(array: da.Array) -> list[StackArray]:
 def plan_chunks(stack: StackArray, rule: ChunksLike = "auto") -> tuple[tuple[int, ...], ...]:
     """Chunks of a selection.
 
-    By ``"auto"``, whole planes across the stored stack, as many as a task can
-    read in `CHUNK_BYTES`, counted in bytes *read*: a sagittal plane is small, yet
+    By ``"auto"``, whole planes across the stored stack, as many as fit dask's
+    configured ``array.chunk-size``, counted in bytes *read*: a sagittal plane is small, yet
     reads everything, and is cut into as many tasks as the volume; a coronal one
     reads a row a slice and is one task.
     """
@@ -204,7 +200,7 @@ def _clip(size: Any, length: int) -> Any:
 
 
 def _auto_sizes(stack: StackArray) -> dict[int, int]:
-    budget = min(CHUNK_BYTES, parse_bytes(dask.config.get("array.chunk-size")))
+    budget = parse_bytes(dask.config.get("array.chunk-size"))
     slices, rows = (len(c) if not isinstance(c, int) else 1 for c in stack.choices[:2])
     a_slice = max(1, stack.bytes_to_read // max(1, slices))
     if a_slice <= budget:
