@@ -75,15 +75,9 @@ class BrainxrBackend(BackendEntrypoint):
 
 def lazy(volume: Volume) -> xr.DataArray:
     """The volume as a DataArray that reads on demand, without dask."""
-    from brainxr.daskarray import plan_chunks
-
     # as xr.open_dataset wraps it: what was assigned to is copied, and nothing on disk changes
     lazily = indexing.LazilyIndexedArray(StackBackendArray(volume.array))
-    data = indexing.CopyOnWriteArray(lazily)  # type: ignore[arg-type]
-    dims = volume.array.dims
-    chunks = dict(zip(dims, (c[0] for c in plan_chunks(volume.array)), strict=True))
-    variable = xr.Variable(dims, data, volume.attrs, encoding={"preferred_chunks": chunks})
-    return xr.DataArray(variable, volume.coordinates, name=volume.name)
+    return volume.around(indexing.CopyOnWriteArray(lazily))  # type: ignore[arg-type]
 
 
 def stack_of(data: xr.DataArray) -> StackArray | None:

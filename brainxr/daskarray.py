@@ -12,23 +12,25 @@ Any arithmetic gives an ordinary dask array.
 
 from __future__ import annotations
 
+from operator import getitem
 from typing import Any, Self
 
 import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask.utils import IndexCallable, parse_bytes
+from dask.highlevelgraph import HighLevelGraph
+from dask.tokenize import tokenize
+from dask.utils import IndexCallable, ensure_dict, parse_bytes
 
 from brainxr.daskfold import reduce_stack
 from brainxr.lazyarray import StackArray, vectorised_index
 from brainxr.lookalike import Lookalike
 
-# Bytes that a task reads at most, unless dask's configuration says less. Bigger
-# chunks leave the cache, smaller ones drown in dask's 0.2 ms a task.
-CHUNK_BYTES = 64 << 20
-
 ChunksLike = Any
+
+_GRAPH: Any = vars(da.Array)["dask"]  # the slot in which dask keeps the graph
+_NO_GRAPH = HighLevelGraph({}, {})
 
 
 class StackDaskArray(da.Array, metaclass=Lookalike):
@@ -49,16 +51,38 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
     rule: ChunksLike
 
     def __new__(cls, stack: StackArray, chunks: ChunksLike = "auto") -> Self:
-        plain = da.from_array(
-            stack,
-            chunks=plan_chunks(stack, chunks),
-            meta=np.empty((0,) * stack.ndim, stack.dtype),
-            asarray=False,
-        )
-        self = super().__new__(cls, plain.dask, plain.name, plain.chunks, meta=plain._meta)
+        sizes = plan_chunks(stack, chunks)
+        name = f"brainxr-{tokenize(stack, sizes)}"
+        meta = np.empty((0,) * stack.ndim, stack.dtype)
+        self = super().__new__(cls, _NO_GRAPH, name, sizes, meta=meta)
         self.stack = stack
         self.rule = chunks
         return self
+
+    @property
+    def dask(self) -> HighLevelGraph:
+        """The graph, made when it is asked for: most of a chain of selections never are."""
+        graph = _GRAPH.__get__(self)
+        if graph is _NO_GRAPH and hasattr(self, "rule"):
+            self.dask = graph = self._make_graph()
+        return graph
+
+    @dask.setter
+    def dask(self, graph: HighLevelGraph) -> None:
+        _GRAPH.__set__(self, graph)
+
+    def _make_graph(self) -> HighLevelGraph:
+        if self.npartitions == 1:  # a plane: half of dask's time for it goes with the rest
+            task: Any = {(self.name, *(0,) * self.ndim): (getitem, self.stack, ())}
+            return HighLevelGraph.from_collections(self.name, task)
+        return da.from_array(
+            self.stack, chunks=self.chunks, name=self.name, meta=self._meta, asarray=False
+        ).dask
+
+    @staticmethod
+    def __dask_optimize__(graph: Any, keys: Any, **_: Any) -> Any:
+        """Leave tasks out that are not asked for; each of the others is one read already."""
+        return ensure_dict(graph.cull(set(dask.core.flatten([keys]))))
 
     def __getitem__(self, index: Any) -> da.Array:
         if not _is_outer(index):
@@ -141,8 +165,9 @@ def stacks_read(array: da.Array) -> list[StackArray]:
     graph = dict(layers.cull(list(dask.core.flatten(array.__dask_keys__()))))
     parts: list[StackArray] = []
     for task in graph.values():
-        source, key = [*getattr(task, "args", ()), None, None][:2]
-        found: Any = graph.get(getattr(source, "key", None))
+        arguments = task[1:] if isinstance(task, tuple) else getattr(task, "args", ())
+        source, key = [*arguments, None, None][:2]
+        found: Any = graph.get(getattr(source, "key", None), source)
         if hasattr(found, "reads"):
             parts.append(found.reads(getattr(key, "value", key)))
     return parts
@@ -151,8 +176,8 @@ def stacks_read(array: da.Array) -> list[StackArray]:
 def plan_chunks(stack: StackArray, rule: ChunksLike = "auto") -> tuple[tuple[int, ...], ...]:
     """Chunks of a selection.
 
-    By ``"auto"``, whole planes across the stored stack, as many as a task can
-    read in `CHUNK_BYTES`, counted in bytes *read*: a sagittal plane is small, yet
+    By ``"auto"``, whole planes across the stored stack, as many as fit dask's
+    configured ``array.chunk-size``, counted in bytes *read*: a sagittal plane is small, yet
     reads everything, and is cut into as many tasks as the volume; a coronal one
     reads a row a slice and is one task.
     """
@@ -175,7 +200,7 @@ def _clip(size: Any, length: int) -> Any:
 
 
 def _auto_sizes(stack: StackArray) -> dict[int, Any]:
-    budget = min(CHUNK_BYTES, parse_bytes(dask.config.get("array.chunk-size")))
+    budget = parse_bytes(dask.config.get("array.chunk-size"))
     return dict(stack.source.auto_chunks(stack.choices, budget))
 
 

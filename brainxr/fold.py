@@ -1,9 +1,9 @@
 """Reductions of a stack that hold no more of it than fits the processor's cache.
 
-    slices, 16 open at a time ──▶ bands of rows ──▶ block of 128 kB ──▶ state of the result
+    slices, 16 open at a time ──▶ bands of rows ──▶ block of 512 kB ──▶ state of the result
 
 numpy reduces an array that is in memory; a stack has to be brought there first, and
-a chunk of 64 MB leaves every cache before it is looked at. Here each block is read
+a chunk of 128 MB leaves every cache before it is looked at. Here each block is read
 into the same small buffer and added to the state of the result while it is hot, so a
 maximum costs little more than reading, in the memory of its result.
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
 from brainxr import units as u
@@ -53,13 +54,17 @@ class VoxelGrid:
 
     def coordinates(self, **others: xr.Variable) -> xr.Coordinates:
         """Coordinates of the voxel centres, in µm, with unit-aware indexes; and others, without."""
-        indexes = {dim: UnitIndex(self._centres(dim), dim) for dim in self.shape}
+        indexes = {dim: self._index(dim) for dim in self.shape}
         variables: dict[Any, xr.Variable] = {**others}
         for dim, index in indexes.items():
             # one slice, or none, can't tell its spacing: the attribute does
             attrs = {"units": u.MICROMETER, "spacing": abs(self.spacing[dim])}
             variables |= index.create_variables({dim: xr.Variable(dim, index.index, attrs)})
         return xr.Coordinates(variables, indexes=indexes)
+
+    def _index(self, dim: str) -> UnitIndex:
+        centres = pd.Index(self._centres(dim), name=dim)
+        return UnitIndex(centres, dim, centres.dtype, fastpath=True)  # which copies nothing
 
     def _centres(self, dim: str) -> npt.NDArray[Any]:
         return self.origin[dim] + self.spacing[dim] * np.arange(self.shape[dim])

@@ -43,6 +43,8 @@ class Source(Protocol):
         In the machine's byte order.
     grain : tuple of int
         Voxels along each axis that are read together, however few of them are asked for.
+    is_encoded : bool
+        Whether voxels have to be decoded, and not only read.
     piece : str
         What is read as a whole, for people: ``"slice"``, ``"chunk"``.
     """
@@ -57,6 +59,8 @@ class Source(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def grain(self) -> tuple[int, ...]: ...
+    @property
+    def is_encoded(self) -> bool: ...
     @property
     def piece(self) -> str: ...
 

@@ -13,6 +13,7 @@ that names the file.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,16 @@ import numpy.typing as npt
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
 from brainxr.ifd import Directory, read_directory
 from brainxr.pool import run_all, workers
-from brainxr.rows import Rows, Span, Strips, Window, read_into, read_rows
+from brainxr.rows import (
+    BAND_BYTES,
+    Rows,
+    Span,
+    Strips,
+    Window,
+    as_index,
+    read_into,
+    read_rows,
+)  # fmt: skip
 from brainxr.segments import Segments, first_rows, read_segments
 from brainxr.slices import SliceFiles
 from brainxr.tiff import Header, differences, read_header, read_segment_table, unreadable
@@ -37,6 +47,10 @@ Layout: TypeAlias = tuple[Strips, int] | Segments
 # Tables of strips and tiles that are remembered, at most; a stack of 100,000 slices of
 # 24 strips has 38 MB of them.
 TABLE_BYTES = 64 << 20
+
+# Bytes of a slice from which on it pays to read slices in several threads; system calls
+# for a row each only get into each other's way.
+SHARED_BYTES = 1 << 20
 
 _FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
@@ -84,17 +98,46 @@ class SliceReader:
         if self.header.strips is None:
             self._decode(places, rows, columns, out)
             return
+        shares = _shares(len(places), len(rows) * self.header.strips.row_bytes)
+        if len(shares) == 1:
+            self._read_rows(places, rows, columns, out)
+            return
+        jobs = [(places[share], rows, columns, out[share]) for share in shares]
+        run_all(lambda job: self._read_rows(*job), jobs)
+
+    def _read_rows(
+        self, places: Sequence[int], rows: Rows, columns: Rows, out: npt.NDArray[Any]
+    ) -> None:
+        """Read uncompressed slices, in one thread."""
         window = Window(rows, columns)
-        span = window.single_span(self.header.strips, 0)
         if self.header.pages > 1:
             with self.opened(places) as read:
                 for i, target in enumerate(out):
                     read(i, window, target)
-        elif span is not None:
-            self._read_stretches(places, span, window, out)
-        else:
+        elif not self._read_together(places, window, out):
             for place, target in zip(places, out, strict=True):
                 self._read_one(place, window, target)
+
+    def _read_together(self, places: Sequence[int], window: Window, out: npt.NDArray[Any]) -> bool:
+        """Read several files in one loop, where one stretch of each is enough; whether it is."""
+        strips: Any = self.header.strips
+        whole = replace(window, columns=range(strips.width))
+        spans = whole.direct(strips, 0)
+        if spans is None or len(spans) > 1 or not strips.stored.isnative:
+            return False
+        if len(window.columns) == strips.width:
+            self._read_stretches(places, spans[0], whole, out)
+            return True
+        size = spans[0].stop
+        if size > BAND_BYTES:
+            return False
+        group, columns = max(1, BAND_BYTES // size), as_index(window.columns)
+        block = np.empty((min(group, len(places)), len(window.rows), strips.width), out.dtype)
+        for first in range(0, len(places), group):
+            part = places[first : first + group]
+            self._read_stretches(part, spans[0], whole, block[: len(part)])
+            out[first : first + group] = block[: len(part), :, columns]
+        return True
 
     def _read_stretches(
         self, places: Sequence[int], span: Span, window: Window, out: npt.NDArray[Any]
@@ -259,6 +302,13 @@ class SliceReader:
         # the first one alone: it makes the decoder that the others share
         self._read_one(*jobs[0])
         run_all(lambda job: self._read_one(*job), jobs[1:])
+
+
+def _shares(places: int, size: int) -> list[slice]:
+    """Slices in shares that are read at the same time, where so many bytes of each are."""
+    most = workers() if size >= SHARED_BYTES else 1
+    borders = np.linspace(0, places, min(most, places) + 1).astype(int).tolist()
+    return [slice(*ends) for ends in itertools.pairwise(borders)]
 
 
 def _parts(rows: Rows, height: int, most: int) -> list[slice]:

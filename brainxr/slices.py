@@ -14,7 +14,7 @@ import os
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -140,19 +140,21 @@ def _find_at(path: str) -> SliceFiles:
 
 def _find_in_folder(folder: str) -> SliceFiles:
     try:
-        with os.scandir(folder) as entries:
-            names = [
-                entry.name for entry in entries
-                if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
-            ]  # fmt: skip
+        listed = os.listdir(folder)
     except PermissionError as error:
         raise SliceReadError(
             f"The folder {folder!r} may not be listed: permission denied. Ask its owner for access."
         ) from error
-    names = [name for name in names if name[0] != "."]
+    path = os.path.abspath(folder)
+    # in most folders there is nothing else, so all names are looked at as one
+    only = _only_number(listed) if len(listed) > 1 and is_slice_name(listed[0]) else None
+    if only is not None:
+        return _in_order(path, *only)
+    names = [name for name in listed if is_slice_name(name)]
+    names = [name for name in names if not os.path.isdir(os.path.join(folder, name))]
     if not names:
-        raise EmptyStackError(_nothing_in(folder, os.listdir(folder)))
-    return _one_stack(os.path.abspath(folder), names)
+        raise EmptyStackError(_nothing_in(folder, listed))
+    return _one_stack(path, names)
 
 
 def _single_file(path: str) -> SliceFiles:
@@ -218,7 +220,7 @@ def _one_stack(folder: str, names: list[str]) -> SliceFiles:
     """Order the names by their slice number, or say why they are no stack."""
     only = _only_number(names) if len(names) > 1 else None
     if only is not None:
-        return _in_order(folder, only)
+        return _in_order(folder, *only)
     kinds = _kinds(names)
     if len(kinds) > 1:
         raise StackError(_several_stacks(folder, kinds))
@@ -229,16 +231,18 @@ def _one_stack(folder: str, names: list[str]) -> SliceFiles:
     varying = [i for i in range(numbers.shape[1]) if len(set(numbers[:, i])) > 1]
     last = varying[-1] if varying else numbers.shape[1] - 1
     _refuse_duplicates(folder, names, numbers, varying, last)
-    return _in_order(folder, dict(zip(numbers[:, last].tolist(), names, strict=True)))
+    ordered = sorted(zip(numbers[:, last].tolist(), names, strict=True))
+    return _in_order(folder, *zip(*ordered, strict=True))
 
 
-def _only_number(names: list[str]) -> dict[int, str] | None:
-    """Names by their number where they are alike but for that one; None for all others.
+def _only_number(names: list[str]) -> tuple[list[int], list[str]] | None:
+    """Numbers and names in order, where names are alike but for one number; None for all others.
 
     What nearly every stack is. It is found without taking every name to pieces, which
     for 100,000 of them takes a second.
     """
-    first, last = (_NUMBER.split(name) for name in (min(names), max(names)))
+    names = sorted(names)
+    first, last = _NUMBER.split(names[0]), _NUMBER.split(names[-1])
     varying = [i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b]
     if len(first) != len(last) or len(varying) != 1 or varying[0] % 2 == 0:
         return None
@@ -248,16 +252,31 @@ def _only_number(names: list[str]) -> dict[int, str] | None:
     if not text.startswith(head) or not text.endswith(tail):
         return None
     digits = text[len(head) : -len(tail)].split(tail + head[1:])
-    if len(digits) != len(names) or not all(map(str.isdecimal, digits)):
+    if len(digits) != len(names) or "" in digits or not "".join(digits).isdecimal():
         return None
-    by_number = dict(zip(map(int, digits), names, strict=True))
-    return by_number if len(by_number) == len(names) else None
+    return _sorted(_as_integers(digits), names)
 
 
-def _in_order(folder: str, by_number: dict[int, str]) -> SliceFiles:
-    _refuse_scattered(folder, by_number)
-    numbers = sorted(by_number)
-    return SliceFiles(folder, tuple([by_number[number] for number in numbers]), tuple(numbers))
+def _as_integers(digits: list[str]) -> npt.NDArray[Any]:
+    joined = " ".join(digits)
+    if joined.isascii():  # all at once: five times as fast as one by one
+        numbers = np.fromstring(joined, np.int64, sep=" ")
+        if numbers.max() < np.iinfo(np.int64).max:  # what is larger than that becomes that
+            return numbers
+    return np.array([int(number) for number in digits], dtype=object)
+
+
+def _sorted(numbers: npt.NDArray[Any], names: list[str]) -> tuple[list[int], list[str]] | None:
+    """Both in the order of the numbers; None where a number occurs twice."""
+    if not (numbers[1:] > numbers[:-1]).all():  # 10 is before 2
+        order = numbers.argsort()
+        numbers, names = numbers[order], [names[i] for i in order.tolist()]
+    return (numbers.tolist(), names) if (numbers[1:] > numbers[:-1]).all() else None
+
+
+def _in_order(folder: str, numbers: Sequence[int], names: Sequence[str]) -> SliceFiles:
+    _refuse_scattered(folder, numbers)
+    return SliceFiles(folder, tuple(names), tuple(numbers))
 
 
 def _kinds(names: list[str]) -> list[list[str]]:
@@ -276,9 +295,9 @@ def _refuse_unnumbered(folder: str, names: list[str]) -> None:
         )
 
 
-def _refuse_scattered(folder: str, numbers: Collection[int]) -> None:
-    """Refuse numbers so far apart that they can't count slices."""
-    low, high = min(numbers), max(numbers)
+def _refuse_scattered(folder: str, numbers: Sequence[int]) -> None:
+    """Refuse increasing numbers so far apart that they can't count slices."""
+    low, high = numbers[0], numbers[-1]
     most = max(_MOST_GAPS * len(numbers), 100_000)
     if high - low < most and high <= np.iinfo(np.int64).max:
         return

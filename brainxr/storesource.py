@@ -72,6 +72,10 @@ class StoreSource:
         return self.chunks
 
     @property
+    def is_encoded(self) -> bool:
+        return True
+
+    @property
     def piece(self) -> str:
         return "chunk"
 

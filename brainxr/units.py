@@ -135,8 +135,18 @@ def factor(unit: str, to: str) -> float:
     return 1.0 if unit == to else _factor(str(unit), str(to))
 
 
+# What files write for a length, in micrometres. The first use of pint builds its registry,
+# which takes longer than opening a stack and drawing a plane of it.
+_MICROMETERS = {
+    "nm": 1e-3, "nanometer": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0,
+    "micrometer": 1.0, "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4,
+}  # fmt: skip
+
+
 @lru_cache
 def _factor(unit: str, to: str) -> float:
+    if to == MICROMETER and unit in _MICROMETERS:
+        return _MICROMETERS[unit]
     return float(_convert(_parse(f"1 {unit}", to), to, shown=unit))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from brainxr import units as u
+from brainxr.background import event_loop_runs, keep_responsive
 from brainxr.cost import refuse_too_big
 from brainxr.errors import DisplayError, GeometryError, MissingExtraError
 from brainxr.grid import DIMS
@@ -90,6 +91,8 @@ def view(
             viewer.close()  # an empty window would stay
         raise
     _turn_to(viewer, data, is_new)
+    if is_new:
+        keep_responsive(viewer)
     if block or (block is None and is_new and _is_script()):
         _wait_for(viewer)
     return viewer
@@ -184,17 +187,10 @@ def _world_units_per_micrometer(viewer: ViewerModel, axis: int) -> float:
 
 def _is_script() -> bool:
     """Whether nothing else keeps the window alive: no prompt, no notebook, no event loop."""
-    if hasattr(sys, "ps1") or sys.flags.interactive or _event_loop_runs():
+    if hasattr(sys, "ps1") or sys.flags.interactive or event_loop_runs():
         return False
     ipython = sys.modules.get("IPython")
     return ipython is None or ipython.get_ipython() is None
-
-
-def _event_loop_runs() -> bool:
-    """Whether Qt is at work already: in a plugin, a callback, an application of one's own."""
-    qt = sys.modules.get("qtpy.QtCore")
-    app = None if qt is None else qt.QCoreApplication.instance()
-    return app is not None and app.thread().loopLevel() > 0
 
 
 def has_display() -> bool:

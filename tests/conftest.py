@@ -160,14 +160,17 @@ def stack(make_stack: MakeStack) -> MadeStack:
 
 def write_like_libtiff(
     path: os.PathLike[str], image: np.ndarray, *, byteorder: str = "<", rowsperstrip: int = 4,
-    deflate: bool = False, description: str = "", datetime: str = "",
+    deflate: bool = False, apart: int = 0, description: str = "", datetime: str = "",
 ) -> None:  # fmt: skip
-    """Write a TIFF as libtiff does: pixels first, then texts, the directory last."""
+    """Write a TIFF as libtiff does: pixels first, then texts, the directory last.
+
+    With `apart`, so many bytes that belong to nothing lie behind each strip.
+    """
     image = np.ascontiguousarray(image.astype(image.dtype.newbyteorder(byteorder)))
     rows = range(0, len(image), rowsperstrip)
     strips = [image[i : i + rowsperstrip].tobytes() for i in rows]
     strips = [zlib.compress(s) for s in strips] if deflate else strips
-    offsets = (8 + np.cumsum([0, *map(len, strips)])).tolist()
+    offsets = (8 + np.cumsum([0, *(len(s) + apart for s in strips)])).tolist()
     end = offsets.pop()
     text = f"{description}\0".encode()
     counts = [len(s) for s in strips]
@@ -191,7 +194,10 @@ def write_like_libtiff(
     start = end + len(text) + len(tables)
     magic = b"II*\0" if byteorder == "<" else b"MM\0*"
     head = magic + struct.pack(f"{byteorder}I", start)
-    Path(path).write_bytes(head + b"".join(strips) + text + tables + ifd + bytes(4))
+    gap = b"\xa5" * apart
+    Path(path).write_bytes(
+        head + b"".join(s + gap for s in strips) + text + tables + ifd + bytes(4)
+    )
 
 
 # --- watchmen ---------------------------------------------------------------------

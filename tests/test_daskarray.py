@@ -132,3 +132,14 @@ def test_a_sagittal_plane_is_read_in_pieces(make_stack: Any) -> None:
         assert volume[:, 3].chunks == ((8,), (32,))
     with dask.config.set({"array.chunk-size": "200 B"}):
         assert brainxr.open(made.path).chunks == ((1,) * 8, (6, 6, 4), (32,))
+
+
+@pytest.mark.parametrize("chunks", ["auto", {"z": 2, "y": 3}])
+def test_selections_and_what_is_made_of_them_are_computed_together(stack: Any, chunks: Any) -> None:
+    """They are optimised by different rules, and share tasks."""
+    vol = brainxr.open(stack.path, chunks=chunks)
+    whole, double, plane = dask.compute(vol, vol * 2, vol.isel(y=3))
+    twin = stack.twin()
+    np.testing.assert_array_equal(whole, twin)
+    np.testing.assert_array_equal(double, twin * 2)
+    np.testing.assert_array_equal(plane, twin.isel(y=3))

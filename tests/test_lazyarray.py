@@ -9,9 +9,11 @@ import dask.base
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from conftest import make_stack_in
 from hypothesis import given
 from hypothesis.extra.numpy import basic_indices, broadcastable_shapes
 
+from brainxr import reader, rows
 from brainxr.lazyarray import StackArray, vectorised_index
 from brainxr.slices import find_slices
 from brainxr.stacksource import StackSource
@@ -41,6 +43,44 @@ def test_orders(shared_stack: Any, order: tuple[int, ...]) -> None:
 def test_basic_indices(shared_stack: Any, key: Any, order: tuple[int, ...]) -> None:
     stack = array_of(shared_stack)
     np.testing.assert_array_equal(stack[key], shared_stack.values[key])
+
+
+def one_of(size: int) -> st.SearchStrategy[Any]:
+    """An outer index along an axis: a place, a progression, or places without order."""
+    return st.one_of(
+        st.integers(0, size - 1),
+        st.slices(size),
+        st.lists(st.integers(0, size - 1), min_size=1, max_size=size),
+    )
+
+
+@pytest.fixture(scope="module", params=["one strip", "strips apart", "big-endian"])
+def stored_in_some_way(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Any:
+    options: dict[str, dict[str, Any]] = {
+        "one strip": {}, "big-endian": {"byteorder": ">"},
+        "strips apart": {"like_libtiff": True, "rowsperstrip": 3, "apart": 5},
+    }  # fmt: skip
+    folder = tmp_path_factory.mktemp("stored")
+    return make_stack_in(folder, shape=SHAPE, dtype=np.uint16, **options[request.param])
+
+
+@given(index=st.tuples(*map(one_of, SHAPE)), band=st.integers(1, 120), gap=st.integers(1, 80),
+       shared=st.booleans())  # fmt: skip
+def test_every_way_of_reading_rows(
+    stored_in_some_way: Any, index: Any, band: int, gap: int, shared: bool
+) -> None:
+    """Whatever fits a buffer, is read through or is left to a second thread."""
+    twin = stored_in_some_way.values
+    expected = twin[
+        np.ix_(*(np.atleast_1d(np.arange(n)[i]) for n, i in zip(SHAPE, index, strict=True)))
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "PAGE_BYTES", gap)
+        patch.setattr(rows, "BAND_BYTES", band)
+        patch.setattr(reader, "BAND_BYTES", band)
+        patch.setattr(reader, "SHARED_BYTES", 1 if shared else 1 << 20)
+        got = array_of(stored_in_some_way)[index]
+    np.testing.assert_array_equal(got, expected.reshape(got.shape))
 
 
 @given(data=st.data())

@@ -143,3 +143,9 @@ def test_spellings(text: str, micrometers: float) -> None:
 def test_pixels_are_no_length(text: str) -> None:
     with pytest.raises(LengthError, match=r"pixel|counts"):
         u.to_micrometers(text)
+
+
+@pytest.mark.parametrize("unit", u._MICROMETERS)
+def test_the_lengths_that_are_known_without_pint_are_those_of_pint(unit: str) -> None:
+    quantity = pint.application_registry.Quantity(1, unit)
+    assert u.factor(unit, to="micrometer") == pytest.approx(quantity.m_as("micrometer"), rel=1e-14)

@@ -1,0 +1,95 @@
+"""Long reads in the background: the window stays alive, and shows the last plane meanwhile.
+
+napari reads a plane while the window waits, unless its experimental asynchronous
+slicing is switched on, for all windows and from the start. Where a plane is a row of
+each slice, waiting is best: nothing flickers. A sagittal plane reads the whole volume;
+then the window should not wait. So which of the two it is follows the planes that are
+shown, and who asks for them: a script that moves the slider and then takes a
+screenshot waits, or it would picture the plane before.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from dask.base import is_dask_collection
+
+from brainxr.lazyarray import StackArray, ascending
+from brainxr.segments import first_rows
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+# A step of the slider that takes longer than this is felt.
+LONGEST_WAIT = 0.05
+
+# Roughly, and rather too slow than too fast: finding a slice or a chunk and reading little
+# of it, and bytes a second from a warm cache and from a decoder.
+_SECONDS_A_PIECE = 1e-5
+_READ_BYTES = 4e9
+_DECODED_BYTES = 3e8
+
+
+def keep_responsive(viewer: ViewerModel) -> None:
+    """Read in the background whenever a person would have to wait for a plane of this window.
+
+    napari keeps the last picture until the next one is there, and turns a wheel in the
+    layer list. Does nothing where napari has no such slicing. Whoever switched it on
+    in napari's preferences keeps it.
+    """
+    slicer: Any = getattr(viewer, "_layer_slicer", None)
+    if not hasattr(slicer, "_force_sync"):  # napari has no public switch for one window
+        return
+    submit = slicer.submit
+
+    def submit_where_it_fits(**request: Any) -> Any:
+        slicer._force_sync = not (_always() or (event_loop_runs() and takes_long(viewer)))
+        return submit(**request)
+
+    slicer.submit = submit_where_it_fits
+
+
+def _always() -> bool:
+    from napari.settings import get_settings
+
+    return bool(get_settings().experimental.async_)
+
+
+def event_loop_runs() -> bool:
+    """Whether Qt is at work already: in a plugin, a callback, an application of one's own."""
+    qt = sys.modules.get("qtpy.QtCore")
+    app = None if qt is None else qt.QCoreApplication.instance()
+    return app is not None and app.thread().loopLevel() > 0
+
+
+def takes_long(viewer: ViewerModel) -> bool:
+    """Whether the planes that are shown take longer to read than a person likes to wait."""
+    return any(
+        _takes_long(layer.data, [axis - viewer.dims.ndim for axis in viewer.dims.displayed])
+        for layer in viewer.layers
+        if layer.visible
+    )
+
+
+def _takes_long(data: Any, displayed: list[int]) -> bool:
+    data = getattr(data, "array", data)  # a stack with gaps filled
+    if not isinstance(data, StackArray):
+        return is_dask_collection(data)  # which may compute anything
+    shown = [axis % data.ndim for axis in displayed if -axis <= data.ndim]
+    key = tuple(slice(None) if axis in shown else 0 for axis in range(data.ndim))
+    return seconds_to_read(data.select(key)) > LONGEST_WAIT
+
+
+def seconds_to_read(stack: StackArray) -> float:
+    """Roughly how long a selection takes to read, without reading anything."""
+    source = stack.source
+    needed = [ascending(choice)[0] for choice in stack.choices]
+    sizes = [
+        len(first_rows(part, grain)) * grain
+        for part, grain in zip(needed, source.grain, strict=True)
+    ]
+    a_second = _DECODED_BYTES if source.is_encoded else _READ_BYTES
+    seconds = math.prod(sizes) * source.dtype.itemsize / a_second
+    return len(source.pieces(needed)) * _SECONDS_A_PIECE + seconds
