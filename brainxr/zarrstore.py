@@ -109,7 +109,12 @@ class Location:
             ) from error
         except OSError as error:
             raise StoreReadError(f"{self.path!r} can't be read: {error}") from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:  # no JSON, or not that of Zarr
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:  # no JSON, or not that of Zarr
             raise StoreError(
                 f"The metadata of {self.path!r} are damaged or not of Zarr 2 or 3 "
                 f"({type(error).__name__}: {error}). Restore them, or make the store again."
