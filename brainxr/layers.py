@@ -23,6 +23,7 @@ from brainxr.contrast import contrast_limits
 from brainxr.errors import GeometryError
 from brainxr.grid import DIMS, Lattice, spatial_dims
 from brainxr.lazyarray import StackArray, expand_key
+from brainxr.zoom import Line, Zoom
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], Literal["image"]]
 
@@ -84,7 +85,9 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
 
     Reads a few central planes to find the contrast, unless ``contrast_limits``
     are given; everything else is lazy. Where the data are provably a selection
-    from a stack and nothing more, napari gets the lazy stack and no dask graph.
+    from a stack and nothing more, napari gets the lazy stack and no dask graph; of
+    a pyramid, its levels, for a viewer that displays the last two axes (`Zoom`, in
+    the metadata as ``"levels"``, makes those for others).
 
     Parameters
     ----------
@@ -111,6 +114,7 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
     for i, axis in enumerate(axes):
         if axis.gaps is not None:
             values = GapFilled(values, i, axis.gaps)
+    zoom = None if layer_kwargs.get("multiscale") is False else _zoom(values, axes)
     kwargs: dict[str, Any] = {
         "name": _layer_name(data),
         "scale": [axis.scale for axis in axes],
@@ -118,12 +122,14 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
         "units": [axis.unit for axis in axes],
         "axis_labels": [axis.name for axis in axes],
         "rgb": False,
-        "multiscale": False,
-        "metadata": {"xarray": data},
+        "multiscale": zoom is not None,
+        "metadata": {"xarray": data, "levels": zoom},
         **layer_kwargs,
     }
     if kwargs.get("contrast_limits") is None:
         kwargs["contrast_limits"] = contrast_limits(_sample(values))
+    if zoom is not None:
+        values = zoom.shown(range(len(axes))[-2:])
     return values, kwargs, "image"
 
 
@@ -209,6 +215,17 @@ def _values(data: xr.DataArray, dims: Sequence[str]) -> Any:
         return stack.transpose(*(data.dims.index(dim) for dim in dims))
     dropped = [dim for dim in dims if dim not in data.dims]
     return data.expand_dims(dropped).transpose(*dims).data
+
+
+def _zoom(values: Any, axes: Sequence[Axis]) -> Zoom | None:
+    """Coarser levels of what is shown, where it is a selection from a pyramid without gaps."""
+    if not isinstance(values, StackArray) or not {a.name for a in axes} <= set(values.source.axes):
+        return None
+    lines = {
+        axis.name: Line(axis.translate, axis.scale, size)
+        for axis, size in zip(axes, values.shape, strict=True)
+    }
+    return Zoom.of(values, lines, values.source.levels())
 
 
 def _upwards(values: Any, axes: Sequence[Axis]) -> Any:

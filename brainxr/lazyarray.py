@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from brainxr.rows import Rows
+
+if TYPE_CHECKING:
+    from brainxr.volume import Volume
 
 # What is chosen along one axis: one place (the axis is dropped), a regular
 # progression in either direction, or any places in any order.
@@ -83,6 +86,9 @@ class Source(Protocol):
 
     def auto_chunks(self, choices: Sequence[Choice], budget: int) -> Mapping[int, Any]:
         """Sizes of dask's chunks, by axis, each of which reads so many bytes at most."""
+
+    def levels(self) -> Sequence[Volume]:
+        """Levels of the same image, finest first; none where there is no pyramid."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from brainxr.rows import Rows, Window
 from brainxr.segments import first_rows
 from brainxr.slices import SliceFiles
 from brainxr.tiff import Header
+
+if TYPE_CHECKING:
+    from brainxr.volume import Volume
 
 # Pixels of a block: with the part of a result that it is added to, it stays in the
 # second-level cache. Measured where that has 1 MB: a maximum takes 1.9 times as long with
@@ -159,6 +162,9 @@ class StackSource:
         if a_slice <= budget:
             return {0: max(1, budget // a_slice)}
         return {0: 1, 1: max(1, budget // a_row)}
+
+    def levels(self) -> Sequence[Volume]:
+        return ()
 
     def places(self, slices: npt.NDArray[np.intp]) -> list[int]:
         """File, or page of the one file, of each grid position; -1 where it is missing."""

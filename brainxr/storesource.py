@@ -20,6 +20,7 @@ from brainxr.chunks import ChunkLayout, Span, spans
 from brainxr.errors import StoreReadError
 from brainxr.lazyarray import Choice, ascending
 from brainxr.rows import Rows
+from brainxr.volume import Volume
 from brainxr.zarrstore import Location, ZarrReader
 
 # Bytes that `blocks` reads at a time: many chunks, so that all processors have work.
@@ -30,6 +31,13 @@ class Reader(Protocol):
     """Who reads the chunks."""
 
     def read(self, needed: Sequence[Rows], out: npt.NDArray[Any]) -> None: ...
+
+
+class Pyramid(Protocol):
+    """An image of several levels."""
+
+    def volumes(self) -> Sequence[Volume]:
+        """Every level, finest first."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ class StoreSource:
         In µm, to say where a chunk is that can't be read.
     every_shard : bool
         Whether a file that is missing is a loss.
+    pyramid : Pyramid or None
+        The image of which this is a level.
     opened_at : int
         Nanoseconds since the epoch; a file that was changed later is refused.
     identity : str
@@ -64,6 +74,7 @@ class StoreSource:
     spacing: Mapping[str, float] = field(default_factory=dict)
     origin: Mapping[str, float] = field(default_factory=dict)
     every_shard: bool = False
+    pyramid: Pyramid | None = None
     opened_at: int = field(default_factory=time.time_ns)
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -168,6 +179,9 @@ class StoreSource:
             room = voxels // max(1, math.prod(sizes))
             sizes[axis] *= max(1, min(counts[axis], room))
         return sizes
+
+    def levels(self) -> Sequence[Volume]:
+        return () if self.pyramid is None else self.pyramid.volumes()
 
     # --- what can go wrong ---
 

@@ -111,7 +111,32 @@ def _add(viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str
     )
     low, high = layer.contrast_limits
     # napari would let the slider go no further than the limits themselves
-    layer.contrast_limits_range = _slider_range(low, high, values.dtype)
+    layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
+    if layer.metadata.get("levels") is not None and kwargs["multiscale"]:
+        _follow_axes(viewer, layer)
+
+
+def _follow_axes(viewer: ViewerModel, layer: Any) -> None:
+    """Give a layer other levels whenever the viewer displays other axes."""
+    known: set[tuple[int, ...]] = {(layer.ndim - 2, layer.ndim - 1)}
+    emitters = (viewer.dims.events.order, viewer.dims.events.ndisplay)
+
+    def follow(event: Any = None) -> None:
+        if layer not in viewer.layers:
+            for emitter in emitters:
+                emitter.disconnect(follow)
+            return
+        missing = viewer.dims.ndim - layer.ndim
+        displayed = tuple(sorted(axis - missing for axis in viewer.dims.displayed))
+        if displayed not in known:
+            known.clear()
+            known.add(displayed)
+            layer.data = layer.metadata["levels"].shown(displayed)
+
+    for emitter in emitters:
+        # before napari slices the layer, which would read planes of levels for other axes
+        emitter.connect(follow, position="first")
+    follow()
 
 
 def _slider_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float, float]:

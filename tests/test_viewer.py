@@ -6,15 +6,18 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from conftest import MakeStack
 
 import brainxr
 from brainxr import viewer as viewer_module
 from brainxr.errors import DisplayError, GeometryError, MissingExtraError
+from brainxr.ngff import Image, Level, coarser, to_attributes
 
 pytest.importorskip("napari")
 
@@ -261,3 +264,86 @@ def test_a_script_waits_until_the_window_is_closed(vol: xr.DataArray) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
     )
     assert "closed after True" in done.stdout
+
+
+# --- levels -----------------------------------------------------------------------
+
+
+def dotted(folder: Path, place: tuple[int, int, int]) -> str:
+    """A pyramid of means of a dark volume with one bright voxel, made by numpy and zarr."""
+    values = np.zeros((40, 48, 56), "f4")
+    values[place] = 4096
+    levels = [Level("0", {"z": 50.0, "y": 20.0, "x": 10.0}, {"z": 1000.0, "y": 0.0, "x": -5.0})]
+    arrays = [values]
+    for number in (1, 2, 3):
+        z, y, x = arrays[-1].shape
+        blocks = arrays[-1].reshape(z // 2, 2, y // 2, 2, x // 2, 2)
+        arrays.append(blocks.mean((1, 3, 5)))
+        levels.append(coarser(levels[-1], str(number), {"z": 2, "y": 2, "x": 2}))
+    group = zarr.open_group(folder, mode="w", zarr_format=3)
+    group.attrs.update(to_attributes(Image(("z", "y", "x"), tuple(levels))))
+    for level, array in zip(levels, arrays, strict=True):
+        group.create_array(level.path, data=array, chunks=(8, 16, 16))
+    return str(folder)
+
+
+@pytest.mark.parametrize("across", [0, 1, 2])
+def test_levels_follow_the_axes_that_are_displayed(tmp_path: Path, across: int) -> None:
+    viewer = brainxr.view(brainxr.open(dotted(tmp_path / "a.zarr", (13, 21, 37))), ViewerModel())
+    layer = viewer.layers[0]
+    viewer.dims.order = (across, *(axis for axis in range(3) if axis != across))
+    for level, shape in enumerate(layer.level_shapes.tolist()):
+        expected = [n // 2**level for n in (40, 48, 56)]
+        expected[across] = (40, 48, 56)[across]
+        assert shape == expected
+    viewer.dims.ndisplay = 3
+    assert layer.level_shapes.tolist() == [[40, 48, 56]]  # small enough as it is
+    viewer.layers.clear()
+    viewer.dims.ndisplay = 2  # and nothing follows any more
+    assert layer.level_shapes.tolist() == [[40, 48, 56]]
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("across", [0, 1, 2])
+def test_a_dot_is_followed_across_levels(tmp_path: Path, shown, across: int) -> None:
+    """At every level and every plane: shown where its block is, and in no other plane."""
+    place, spacing, origin = (13, 21, 37), (50.0, 20.0, 10.0), (1000.0, 0.0, -5.0)
+    viewer = shown(brainxr.open(dotted(tmp_path / "a.zarr", place)), contrast_limits=(0, 1))
+    viewer.dims.order = (across, *(axis for axis in range(3) if axis != across))
+    viewer.reset_view()
+    layer = viewer.layers[0]
+    layer.interpolation2d = "nearest"
+    for level in range(4):
+        factor = 2**level
+        layer.locked_data_level = level
+        block = [p // factor * factor for p in place]
+        edges = [
+            origin[a] + (block[a] + side) * spacing[a]
+            for a in range(3) if a != across for side in (-0.5, factor - 0.5)
+        ]  # fmt: skip
+        for number in range((40, 48, 56)[across]):
+            viewer.dims.set_point(across, origin[across] + number * spacing[across])
+            is_there = number // factor == place[across] // factor
+            assert (layer._slice.image.raw.max() > 0) == is_there
+        viewer.dims.set_point(across, origin[across] + place[across] * spacing[across])
+        found = box_on_screen(viewer)
+        np.testing.assert_allclose(found, edges, atol=1.5 / viewer.scene.camera.zoom)
+
+
+@pytest.mark.window
+def test_a_dot_in_three_dimensions(tmp_path: Path, shown, monkeypatch) -> None:
+    """The coarse level lies where the fine one does."""
+    monkeypatch.setattr("brainxr.zoom.VOLUME_BYTES", 20_000)
+    place, spacing, origin = (13, 21, 37), (50.0, 20.0, 10.0), (1000.0, 0.0, -5.0)
+    viewer = shown(brainxr.open(dotted(tmp_path / "a.zarr", place)), contrast_limits=(0, 1))
+    viewer.dims.ndisplay = 3
+    layer = viewer.layers[0]
+    assert layer.level_shapes.tolist()[-1] == [10, 12, 14]
+    viewer.scene.camera.angles = (0, 0, 90)  # along z, rows downwards
+    viewer.reset_view()
+    layer.interpolation3d = "nearest"
+    found = box_on_screen(viewer)
+    edges = [
+        origin[a] + (place[a] // 4 * 4 + side) * spacing[a] for a in (1, 2) for side in (-0.5, 3.5)
+    ]
+    np.testing.assert_allclose(found, edges, atol=4 / viewer.scene.camera.zoom)

@@ -1,0 +1,156 @@
+"""Coarser levels of what is shown, laid out so that a viewer shows the right plane.
+
+napari knows levels by their shapes alone. It takes the ratio of two shapes as the
+factor, and draws a level as blocks of that size: right within the plane. Across it,
+it divides the number of the plane by the factor and *rounds*, as if the levels were
+strided: of a factor of 4, planes 6 and 7 of level 0 show the block of 8 to 11.
+
+So a level is given as many positions across the plane as level 0 has, each the voxel
+in which the plane lies, and is coarse only along the axes that are displayed. Which
+those are changes as the viewer is turned; `Zoom.shown` makes the levels for each case.
+All of it is one selection by coordinates, and reads nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainxr.lazyarray import StackArray
+from brainxr.volume import Volume
+
+# Bytes of the level that is shown in three dimensions, at most where there is one so
+# small: it goes to the graphics card as a whole.
+VOLUME_BYTES = 64 << 20
+
+# A level that is hardly coarser than the selection is none of its levels.
+LEAST_FACTOR = 1.01
+
+
+@dataclass(frozen=True)
+class Line:
+    """Positions along one axis of what is shown: ``start + step * i``, in µm.
+
+    Attributes
+    ----------
+    start, step : float
+    size : int
+    """
+
+    start: float
+    step: float
+    size: int
+
+
+class LazyLevel:
+    """A level that is read when it is made an array, and not when it is sliced.
+
+    napari slices a level twice: first the tile, then the plane.
+    """
+
+    def __init__(self, array: StackArray) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self.ndim = array.ndim
+        self.size = array.size
+
+    def __getitem__(self, key: Any) -> LazyLevel:
+        return LazyLevel(self.array.select(key))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return self.array.__array__(dtype, copy)
+
+
+@dataclass(frozen=True)
+class Coarser:
+    """A coarser level, and where its voxels are on the grid of what is shown.
+
+    Attributes
+    ----------
+    array : StackArray
+        The whole level, with the axes of what is shown.
+    first : tuple of float
+        Place of its first voxel along each axis, counted in voxels of what is shown.
+    factors : tuple of float
+        Its spacing, counted likewise; below zero where its coordinate falls.
+    """
+
+    array: StackArray
+    first: tuple[float, ...]
+    factors: tuple[float, ...]
+
+    @classmethod
+    def of(cls, volume: Volume, lines: Mapping[str, Line]) -> Coarser:
+        """A level of a pyramid on the grid of what is shown."""
+        first, factors = [], []
+        for dim, line in lines.items():
+            places = volume.coordinates[dim].values
+            step = places[1] - places[0] if places.size > 1 else volume.coordinates[dim].spacing
+            first.append(float((places[0] - line.start) / line.step))
+            factors.append(float(step / line.step))
+        return cls(volume.array.arrange(*lines), tuple(first), tuple(factors))
+
+    def size(self, axis: int, finest: int) -> int:
+        """Voxels of this level that cover so many of what is shown."""
+        return max(1, math.ceil(finest / max(1.0, abs(self.factors[axis])) - 1e-6))
+
+    def nearest(self, axis: int, finest: int, size: int) -> npt.NDArray[np.intp]:
+        """Voxel of this level in the middle of each of so many equal parts of an axis."""
+        middles = (np.arange(size) + 0.5) * (finest / size) - 0.5
+        places = np.rint((middles - self.first[axis]) / self.factors[axis])
+        return np.asarray(places.clip(0, self.array.shape[axis] - 1), np.intp)
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """What is shown, and what there is of it at coarser levels.
+
+    Attributes
+    ----------
+    finest : StackArray
+    coarser : tuple of Coarser
+        In the order of the pyramid.
+    """
+
+    finest: StackArray
+    coarser: tuple[Coarser, ...]
+
+    @classmethod
+    def of(
+        cls, finest: StackArray, lines: Mapping[str, Line], volumes: Sequence[Volume]
+    ) -> Zoom | None:
+        """The levels that are coarser than what is shown; None where there is none."""
+        levels = (Coarser.of(volume, lines) for volume in volumes)
+        coarser = tuple(level for level in levels if max(map(abs, level.factors)) > LEAST_FACTOR)
+        return cls(finest, coarser) if coarser else None
+
+    def shown(self, displayed: Collection[int]) -> list[LazyLevel]:
+        """Levels for a viewer that displays these axes, finest first.
+
+        In a plane each is as fine across it as level 0. In three dimensions they end
+        with the first that is small enough for a graphics card.
+        """
+        levels = [LazyLevel(self.finest)]
+        for level in self.coarser:
+            if len(displayed) > 2 and levels[-1].array.nbytes <= VOLUME_BYTES:
+                break
+            array = self._on_grid(level, displayed)
+            if array.size < levels[-1].size:
+                levels.append(LazyLevel(array))
+        return levels
+
+    def _on_grid(self, level: Coarser, displayed: Collection[int]) -> StackArray:
+        key = []
+        for axis, finest in enumerate(self.finest.shape):
+            size = level.size(axis, finest) if axis in displayed else finest
+            key.append(level.nearest(axis, finest, size))
+        return level.array.select(tuple(key))
