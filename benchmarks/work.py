@@ -33,6 +33,9 @@ FEW_PEERS = ("tutorial", "tifffile + dask")
 # and a mean over 1280 chunks of a slice takes dask the better part of a minute
 MEAN_PEERS = ("tutorial", "bioio")
 SLOWEST_PEERS = ("tutorial",)
+
+# One that reads the whole stack for any pixel takes as long for all of them.
+WHOLE_STACK_ROWS = ("axial plane", 'max("z")')
 REDUCTIONS = ('max("z")', 'mean("z")', "mean()", "std()", "histogram")
 # of a float64 copy of everything, which numpy makes where everything is one chunk
 COPIED_AS_FLOAT = ("std()", "histogram")
@@ -155,7 +158,8 @@ def _plain_rows(stacks: Stacks) -> Iterator[Row]:
     fewer: dict[str, tuple[str, ...]] = {"line along z": FEW_PEERS, 'mean("z")': MEAN_PEERS}
     fewer |= dict.fromkeys(REDUCTIONS[2:], SLOWEST_PEERS)
     for name in (*selections(stacks, stacks.size.slices), *REDUCTIONS):
-        yield _row(stacks, PLAIN, name, peers=fewer.get(name, tuple(PEERS)))
+        every = [n for n in PEERS if not PEERS[n].whole or name in WHOLE_STACK_ROWS]
+        yield _row(stacks, PLAIN, name, peers=fewer.get(name, every))
 
 
 def _layout_rows(stacks: Stacks) -> Iterator[Row]:

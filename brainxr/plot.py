@@ -175,6 +175,8 @@ def montage(
         As in `plot_planes`; also when the volume has no such axis.
     ValueError
         When `n` or `columns` is less than 1.
+    TooBigError
+        When the planes would not fit in memory.
 
     Examples
     --------
@@ -191,6 +193,8 @@ def montage(
             f"A montage needs a volume with axes z, y and x, and one of them as axis=; found "
             f"{quoted(volume.dims)} and axis={axis!r}. A plane is drawn by plot_planes."
         )
+    across = [name for name in axes if name != axis]
+    refuse_too_big(volume, across, min(int(n), volume.sizes[axis]))
     planes = planes_along(volume, axes, axis, n)
     columns = min(columns or _columns_for_landscape(len(planes), planes[0].size), len(planes))
     rows = math.ceil(len(planes) / columns)

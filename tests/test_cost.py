@@ -78,6 +78,8 @@ def test_what_is_too_big_is_refused_before_it_is_read(
             brainxr.view(vol, object())
         with pytest.raises(MemoryError, match=r"3 planes of y 70 x x 90 .* take 37\.8 kB"):
             vol.brain.plot_planes()
+        with pytest.raises(MemoryError, match=r"1 plane of y 70 x x 90 .* take 12\.6 kB"):
+            vol.brain.montage("z", n=1)
         with pytest.raises(MemoryError, match="of memory, and 9 kB are available"):
             brainxr.view(vol.max("z"), object())
     assert counted.count < 100  # no slice; what threads tell each other counts, too
