@@ -2,6 +2,7 @@
 
     vol.max("z") ── np.max(StackDaskArray) ── reduce_stack ──▶ parts of the stack ──▶ merged
     vol.mean(["y", "x"]) ─────────────────────────────────────▶ slice by slice
+    np.histogram(vol.data, ...) ──────────────────────────────▶ counts of each value, then bins
 
 dask would bring chunks into memory, reduce them, and merge the results; with a fold
 the first two are one, and a task may be as big as is good for the number of tasks.
@@ -20,7 +21,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.fold import Reduction, State, fold, reduction
+from brainxr.fold import Counts, Reduction, State, fold, reduction
 from brainxr.lazyarray import StackArray, expand_key
 
 # Bytes that a task reads, where that makes enough tasks for all processors.
@@ -35,7 +36,7 @@ _NAMES: Mapping[Callable[..., Any], str] = {
 def reduce_stack(
     stack: StackArray, function: Callable[..., Any], arguments: Sequence[Any],
     options: Mapping[str, Any],
-) -> da.Array | None:  # fmt: skip
+) -> da.Array | tuple[da.Array, npt.NDArray[Any]] | None:  # fmt: skip
     """What numpy's function makes of a stack, lazily; None where dask has to do it.
 
     Parameters
@@ -46,6 +47,8 @@ def reduce_stack(
     arguments, options
         Those of the call, without the array.
     """
+    if function is np.histogram:
+        return _histogram(stack, *arguments, **options)
     given = dict(zip(("axis",), arguments, strict=False)) | {
         name: value for name, value in options.items() if value is not None
     }
@@ -164,6 +167,33 @@ def _merged(stack: StackArray, how: Reduction, reduced: tuple[int, ...]) -> da.A
         meta=np.empty((0,) * (parts.ndim - 2), dtype),
     )  # fmt: skip
     return merged
+
+
+def _histogram(
+    stack: StackArray, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> tuple[da.Array, npt.NDArray[Any]] | None:
+    """As `numpy.histogram`, of counts of each value; None where the bins depend on the values."""
+    how = Counts()
+    unknown = isinstance(bins, str) or (np.ndim(bins) == 0 and range is None)
+    if unknown or density or weights is not None or not how.takes(stack.dtype):
+        return None
+    if 0 not in stack.order or stack.size == 0 or any(map(_repeats, stack.choices)):
+        return None
+    parts = _Parts(stack, how, tuple(sorted(stack.order)), _part_size(stack))
+    lazy = da.from_array(parts, chunks=(1, -1), meta=np.empty((0, 0), np.int64), asarray=False)
+    values = how.values(stack.dtype)
+    edges = np.histogram_bin_edges(values, bins, range)
+    binned: da.Array = lazy.sum(axis=0).map_blocks(
+        _in_bins, values, bins, range, dtype=np.int64, chunks=((len(edges) - 1,),)
+    )
+    return binned, edges
+
+
+def _in_bins(
+    counts: npt.NDArray[np.int64], values: npt.NDArray[Any], bins: Any, range: Any
+) -> npt.NDArray[np.int64]:
+    # sums of up to 2**53 voxels are exact
+    return np.histogram(values, bins, range, weights=counts.astype(np.float64))[0].astype(np.int64)
 
 
 def _as_it_is(states: State, axis: Any, keepdims: bool) -> State:

@@ -229,3 +229,39 @@ def test_the_state_of_a_fold(shared_stack: Any) -> None:
     assert reduce_stack(stack, np.median, (0,), {}) is None
     assert isinstance(reduce_stack(stack, np.max, (0,), {}), da.Array)
     assert isinstance(brainxr.open(shared_stack.path).max("z"), xr.DataArray)
+
+
+HISTOGRAMS: dict[str, tuple[Any, Any]] = {
+    "a bin a value": (256, (0, 256)), "coarse": (7, (-3, 200.5)),
+    "edges": ([-40, 0, 3, 99.5], None), "beyond the values": (11, (-1e6, 1e6)),
+    "nothing in it": (3, (1e7, 2e7)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
+@pytest.mark.parametrize("case", HISTOGRAMS)
+def test_histogram(make_stack: Any, monkeypatch: Any, dtype: str, case: str) -> None:
+    monkeypatch.setattr("brainxr.daskfold.PART_BYTES", 100_000)
+    made = make_stack((5, 300, 500), dtype)
+    bins, limits = HISTOGRAMS[case]
+    vol = brainxr.open(made.path)
+    for part, twin in ((vol, made.values), (vol[::-2, 3:, ::7], made.values[::-2, 3:, ::7])):
+        counts, edges = np.histogram(part.data, bins, limits)
+        assert isinstance(counts, da.Array)
+        expected, expected_edges = np.histogram(twin, bins, limits)
+        np.testing.assert_array_equal(counts.compute(), expected)
+        np.testing.assert_array_equal(edges, expected_edges)
+        assert counts.compute().dtype == expected.dtype
+
+
+def test_a_histogram_that_needs_more_is_dasks(make_stack: Any) -> None:
+    made = make_stack((5, 7, 11), "u1")
+    lazy = brainxr.open(made.path).data
+    with pytest.raises(ValueError, match="range"):
+        np.histogram(lazy, 7)
+    for stack, twin in ((lazy[2], made.values[2]), (lazy[[1, 1]], made.values[[1, 1]])):
+        np.testing.assert_array_equal(
+            np.histogram(stack, 9, (0, 256))[0], np.histogram(twin, 9, (0, 256))[0]
+        )
+    density = np.histogram(lazy, 9, (0, 256), density=True)[0]
+    np.testing.assert_allclose(density, np.histogram(made.values, 9, (0, 256), density=True)[0])
