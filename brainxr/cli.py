@@ -16,7 +16,10 @@ import brainxr
 from brainxr.cost import show_bytes
 from brainxr.grid import DIMS
 from brainxr.lazyarray import StackArray
+from brainxr.omezarr import find_image
 from brainxr.stack import PLANES, Stack, find_stack
+from brainxr.volume import Volume
+from brainxr.zarrstore import is_store
 
 # What a person did or their data are, as opposed to a mistake of ours.
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, KeyError)
@@ -81,12 +84,13 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@main.command(short_help="Print what a stack is: shape, spacing, extent, gaps.")
+@main.command(short_help="Print what a stack or store is: shape, spacing, extent, gaps.")
 @click.argument("path")
 @_stack_options
 def info(path: str, **options: Any) -> None:
-    """Print what a stack is: shape, spacing and where it came from, extent, size, gaps."""
-    for label, value in _facts(find_stack(path, **_parsed(options))).items():
+    """Print what a stack or store is: shape, spacing and where it came from, extent, size, gaps."""
+    parsed = _parsed(options)
+    for label, value in (_store_facts if is_store(path) else _stack_facts)(path, parsed).items():
         click.echo(f"{label:<12}{value}")
 
 
@@ -153,16 +157,18 @@ def demo(output: str, show: bool | None) -> None:
 # --- what is printed --------------------------------------------------------------
 
 
+def _stack_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
+    return _facts(find_stack(path, **options))
+
+
 def _facts(stack: Stack) -> dict[str, str]:
     array = stack.array
-    shape = " x ".join(f"{dim} {n}" for dim, n in zip(DIMS, array.shape, strict=True))
-    spacing = ", ".join(f"{d} {stack.spacing.micrometers[d]:g}" for d in DIMS)
     missing = stack.attrs.get("missing_slices")
     facts = {
         "source": stack.attrs["source"],
-        "shape": f"{shape} (stacked along {array.source.axes[0]}: {stack.attrs['plane']})",
+        "shape": f"{_shape(array)} (stacked along {array.source.axes[0]}: {stack.attrs['plane']})",
         "dtype": f"{array.dtype}, {_compression(stack)}",
-        "spacing": f"{spacing} µm (from {stack.spacing})",
+        "spacing": f"{_spacing(stack)} (from {stack.spacing})",
         "extent": _extent(stack),
         "size": f"{show_bytes(array.nbytes)} in {len(stack.files)} files",
         **_costs(array),
@@ -171,12 +177,48 @@ def _facts(stack: Stack) -> dict[str, str]:
     return facts | {key: stack.attrs[key] for key in ("citation", "license") if key in stack.attrs}
 
 
+def _store_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
+    options = {**options, "missing": None if options["missing"] == "keep" else options["missing"]}
+    given = [name for name in ("plane", "missing") if options.pop(name) is not None]
+    if given:
+        raise ValueError(f"{path!r} is a Zarr store: --{given[0]} is for stacks of slices.")
+    found = find_image(path, **options)
+    levels = found.volumes()
+    finest = levels[0]
+    facts = {
+        "store": f"{found.location.path}, OME-Zarr {found.image.version}",
+        "shape": _shape(finest.array),
+        "dtype": f"{finest.array.dtype}, chunks of {' x '.join(map(str, _chunk(finest.array)))}",
+        "spacing": _spacing(finest),
+        "extent": _extent(finest),
+        "size": show_bytes(finest.array.nbytes),
+        **_costs(finest.array),
+    }
+    for number, level in enumerate(levels[1:], 1):
+        facts[f"level {number}"] = f"{_shape(level.array)}, spacing {_spacing(level)}"
+    known = ("source", "citation", "license")
+    return facts | {key: str(finest.attrs[key]) for key in known if key in finest.attrs}
+
+
+def _chunk(array: StackArray) -> list[int]:
+    return [array.source.grain[axis] for axis in array.order]
+
+
+def _shape(array: StackArray) -> str:
+    return " x ".join(f"{dim} {n}" for dim, n in zip(array.dims, array.shape, strict=True))
+
+
+def _spacing(volume: Volume) -> str:
+    steps = (f"{d} {volume.coordinates[d].attrs['spacing']:g}" for d in volume.array.dims)
+    return f"{', '.join(steps)} µm"
+
+
 def _costs(array: StackArray) -> dict[str, str]:
     """What a plane across each axis, and the whole, takes to read."""
     middle = [slice(None) if n == 0 else n // 2 for n in array.shape]
     planes = {
         dim: array.select((slice(None),) * axis + (middle[axis],)).bytes_to_read
-        for axis, dim in enumerate(DIMS)
+        for axis, dim in enumerate(array.dims)
     }
     parts = ", ".join(f"{show_bytes(count)} for a plane across {d}" for d, count in planes.items())
     return {"to read": f"{parts}; {show_bytes(array.bytes_to_read)} for all"}
@@ -187,13 +229,14 @@ def _compression(stack: Stack) -> str:
     return "uncompressed" if name == "none" else f"compressed ({name})"
 
 
-def _extent(stack: Stack) -> str:
+def _extent(volume: Volume) -> str:
     """Outer edges along each axis, half a voxel beyond the first and last centre."""
     spans = []
-    for dim in DIMS:
-        values = stack.coordinates[dim].values
-        half = stack.spacing.micrometers[dim] / 2
-        spans.append(f"{dim} {(values[0] - half) / 1000:g} to {(values[-1] + half) / 1000:g}")
+    for dim in volume.array.dims:
+        values = volume.coordinates[dim].values
+        half = volume.coordinates[dim].attrs["spacing"] / 2
+        low, high = min(values[0], values[-1]) - half, max(values[0], values[-1]) + half
+        spans.append(f"{dim} {low / 1000:g} to {high / 1000:g}")
     return ", ".join(spans) + " mm"
 
 

@@ -85,6 +85,7 @@ def make_store(
     if zarr_format == 3:
         order = "big" if stored.byteorder == ">" else "little"
         options |= {"serializer": BytesCodec(endian=order), "dtype": stored.newbyteorder("=")}
+        options["dimension_names"] = ("z", "y", "x")
         options["compressors"] = V3_CODECS[codec] + [Crc32cCodec()] * checksum or None
     else:
         options |= {"dtype": stored, "compressors": V2_CODECS[codec]}

@@ -345,6 +345,27 @@ def test_http(tmp_path: Path, server: str) -> None:
         brainxr.open(f"{server}/b.zarr")
 
 
+def test_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a server on this machine that speaks like S3."""
+    moto = pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    made = make_store(tmp_path / "a.zarr", levels=2, shards=(16, 8, 32))
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    options = {"endpoint_url": "http://{}:{}".format(*server.get_host_and_port())}
+    files = s3fs.S3FileSystem(**options)
+    files.mkdir("brains")
+    files.put(made.path, "brains/a.zarr", recursive=True)
+    volume = brainxr.open("s3://brains/a.zarr", level=1, storage_options=options)
+    np.testing.assert_array_equal(volume[:, 3], made.levels[1][:, 3])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(volume))[0], made.levels[1][0])
+    with pytest.raises(EmptyStackError, match=r"no Zarr group or array at 's3://brains/b.zarr'"):
+        brainxr.open("s3://brains/b.zarr", storage_options=options)
+    server.stop()
+
+
 def test_memory(tmp_path: Path) -> None:
     import fsspec
 
