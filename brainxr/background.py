@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 0.05
 
 # Roughly, and rather too slow than too fast: finding a slice or a chunk and reading little
-# of it, and bytes a second from a warm cache and from a decoder.
+# of it.
 _SECONDS_A_PIECE = 1e-5
-_READ_BYTES = 4e9
-_DECODED_BYTES = 3e8
 
 
 def keep_responsive(viewer: ViewerModel) -> None:
@@ -67,14 +65,19 @@ def event_loop_runs() -> bool:
 def takes_long(viewer: ViewerModel) -> bool:
     """Whether the planes that are shown take longer to read than a person likes to wait."""
     return any(
-        _takes_long(layer.data, [axis - viewer.dims.ndim for axis in viewer.dims.displayed])
+        _takes_long(_drawn(layer), [axis - viewer.dims.ndim for axis in viewer.dims.displayed])
         for layer in viewer.layers
         if layer.visible
     )
 
 
+def _drawn(layer: Any) -> Any:
+    """The level that is on the screen, of a layer that has some."""
+    return layer.data[layer.data_level] if getattr(layer, "multiscale", False) else layer.data
+
+
 def _takes_long(data: Any, displayed: list[int]) -> bool:
-    data = getattr(data, "array", data)  # a stack with gaps filled
+    data = getattr(data, "array", data)  # a stack with gaps filled, or a level
     if not isinstance(data, StackArray):
         return is_dask_collection(data)  # which may compute anything
     shown = [axis % data.ndim for axis in displayed if -axis <= data.ndim]
@@ -90,6 +93,5 @@ def seconds_to_read(stack: StackArray) -> float:
         len(first_rows(part, grain)) * grain
         for part, grain in zip(needed, source.grain, strict=True)
     ]
-    a_second = _DECODED_BYTES if source.is_encoded else _READ_BYTES
-    seconds = math.prod(sizes) * source.dtype.itemsize / a_second
+    seconds = math.prod(sizes) * source.dtype.itemsize / source.speed
     return len(source.pieces(needed)) * _SECONDS_A_PIECE + seconds

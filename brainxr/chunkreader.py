@@ -13,19 +13,18 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
 import google_crc32c
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.blosc import unpack_part
 from brainxr.chunks import ChunkLayout, Span, spans
+from brainxr.decoders import unpack, unpack_part
 from brainxr.pool import run_all, workers
 from brainxr.rows import PAGE_BYTES, Rows, read_into
 
@@ -120,8 +119,8 @@ class ChunkReader:
         self._index_bytes = 0
         self._lock = threading.Lock()
         self._buffers = _Buffers()
-        per_shard = layout.per_shard
-        self._strides = [math.prod(per_shard[axis + 1 :]) for axis in range(len(per_shard))]
+        self._per_shard = counts = layout.per_shard
+        self._strides = [math.prod(counts[axis + 1 :]) for axis in range(len(counts))]
 
     def read(self, needed: Sequence[Rows], out: npt.NDArray[Any]) -> None:
         """Read these places along each axis.
@@ -154,15 +153,14 @@ class ChunkReader:
                 yield FileJob(shard, chunks[first : first + size])
 
     def _by_shard(self, rows: Rows, axis: int) -> list[tuple[int, list[Span]]]:
-        per_shard = self.layout.per_shard[axis]
+        per_shard = self._per_shard[axis]
         found: dict[int, list[Span]] = {}
         for span in spans(rows, self.layout.chunks[axis]):
             found.setdefault(span.number // per_shard, []).append(span)
         return list(found.items())
 
     def _chunk_job(self, cut: tuple[Span, ...]) -> ChunkJob:
-        per_shard = self.layout.per_shard
-        places = zip(cut, per_shard, self._strides, strict=True)
+        places = zip(cut, self._per_shard, self._strides, strict=True)
         return sum((span.number % n) * stride for span, n, stride in places), cut
 
     # --- one file ---
@@ -260,7 +258,8 @@ class ChunkReader:
                 shape = (stop - start, *layout.chunks[1:])
                 return start, part.view(layout.stored).reshape(shape)
         unpacked = self._buffers.get("chunk", layout.chunk_bytes)
-        whole = _unpack(layout.codec.compressor, chunk.all(self._buffers), unpacked)
+        with _decoding():
+            whole = unpack(layout.codec.compressor, chunk.all(self._buffers), unpacked)
         return 0, whole.view(layout.stored).reshape(layout.chunks)
 
     def _part(self, chunk: _Chunk, start: int, stop: int) -> npt.NDArray[np.uint8] | None:
@@ -349,28 +348,6 @@ def _decoding() -> Iterator[None]:
         raise
     except Exception as error:
         raise Damage(f"it can't be decoded ({error})") from error
-
-
-_DECODERS: Mapping[str, Callable[..., Any]] = {
-    "blosc": imagecodecs.blosc_decode,
-    "zstd": imagecodecs.zstd_decode,
-    "gzip": imagecodecs.gzip_decode,
-    "zlib": imagecodecs.zlib_decode,
-}
-
-
-def _unpack(
-    compressor: str | None, packed: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.uint8]:
-    """All bytes of a chunk, into memory of their number."""
-    if compressor is None:
-        unpacked = packed
-    else:
-        with _decoding():
-            unpacked = _DECODERS[compressor](packed, out=out)
-    if len(unpacked) != out.size:
-        raise Damage(f"it has {len(unpacked)} bytes, expected {out.size}")
-    return unpacked
 
 
 def _moved(inside: slice | npt.NDArray[np.intp], by: int) -> slice | npt.NDArray[np.intp]:

@@ -13,15 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from brainxr.rows import Rows
-
-if TYPE_CHECKING:
-    from brainxr.volume import Volume
 
 # What is chosen along one axis: one place (the axis is dropped), a regular
 # progression in either direction, or any places in any order.
@@ -46,8 +43,8 @@ class Source(Protocol):
         In the machine's byte order.
     grain : tuple of int
         Voxels along each axis that are read together, however few of them are asked for.
-    is_encoded : bool
-        Whether voxels have to be decoded, and not only read.
+    speed : float
+        Roughly how many bytes a second can be read and decoded, rather too few than too many.
     piece : str
         What is read as a whole, for people: ``"slice"``, ``"chunk"``.
     """
@@ -63,7 +60,7 @@ class Source(Protocol):
     @property
     def grain(self) -> tuple[int, ...]: ...
     @property
-    def is_encoded(self) -> bool: ...
+    def speed(self) -> float: ...
     @property
     def piece(self) -> str: ...
 
@@ -87,7 +84,7 @@ class Source(Protocol):
     def auto_chunks(self, choices: Sequence[Choice], budget: int) -> Mapping[int, Any]:
         """Sizes of dask's chunks, by axis, each of which reads so many bytes at most."""
 
-    def levels(self) -> Sequence[Volume]:
+    def levels(self) -> Sequence[PlacedArray]:
         """Levels of the same image, finest first; none where there is no pyramid."""
 
 
@@ -265,6 +262,21 @@ class StackArray:
 
     def __repr__(self) -> str:
         return f"<StackArray {self.shape} {self.dtype} from {self.source}>"
+
+
+class PlacedArray(NamedTuple):
+    """A level of a pyramid, and where its voxels are.
+
+    Attributes
+    ----------
+    array : StackArray
+    origin, spacing : mapping of str to float
+        Of its dimensions, in µm; the spacing below zero where the coordinate falls.
+    """
+
+    array: StackArray
+    origin: Mapping[str, float]
+    spacing: Mapping[str, float]
 
 
 def vectorised_index(key: Any, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], ...]:

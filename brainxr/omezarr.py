@@ -27,7 +27,7 @@ from brainxr.errors import (
 )
 from brainxr.extras import Extra
 from brainxr.grid import OFF_GRID_IN_VOXELS, VoxelGrid
-from brainxr.lazyarray import StackArray
+from brainxr.lazyarray import PlacedArray, StackArray
 from brainxr.ngff import Image, Level, from_attributes
 from brainxr.slices import PathLike
 from brainxr.spacing import SpacingLike, per_axis
@@ -63,6 +63,12 @@ class StoredImage:
         """Every level, finest first."""
         return [self.volume(level) for level in range(len(self.image.levels))]
 
+    def placed(self) -> list[PlacedArray]:
+        """Every level as it is stored, and where its voxels are; finest first."""
+        return [
+            PlacedArray(self._array(each), each.origin, each.spacing) for each in self.image.levels
+        ]
+
     def volume(self, level: int = 0) -> Volume:
         """One level; negative numbers count from the coarsest.
 
@@ -79,23 +85,31 @@ class StoredImage:
             raise StoreError(
                 f"There is no level {level} in {self.location.path!r}, which has 0 to {count - 1}."
             )
-        number = level % count
-        found = self.image.levels[number]
-        source = self._source(found)
+        found = self.image.levels[level]
+        array = self._array(found)
+        sizes = dict(zip(array.dims, array.shape, strict=True))
+        grid = VoxelGrid(sizes, found.spacing, found.origin)
+        coordinates = grid.coordinates(**self._chosen_labels(array))
+        return self._restored(array, coordinates, level % count == 0)
+
+    def _array(self, level: Level) -> StackArray:
+        """A level as it is stored, with the axes z, y and x."""
+        source = self._source(level)
         chosen = self._chosen(source)
-        dims = self.image.spatial
-        array = StackArray(
-            source,
-            tuple(chosen.get(d, range(n)) for d, n in zip(source.axes, source.shape, strict=True)),
-            tuple(source.axes.index(dim) for dim in dims),
-        )
-        grid = VoxelGrid(dict(zip(dims, array.shape, strict=True)), found.spacing, found.origin)
-        labels = {
-            dim: self._labels(dim)[place] if self._labels(dim) else place
-            for dim, place in chosen.items() if source.shape[source.axes.index(dim)] > 1
-        }  # fmt: skip
-        coordinates = grid.coordinates(**{d: xr.Variable((), label) for d, label in labels.items()})
-        return self._restored(array, coordinates, number == 0)
+        choices = (chosen.get(d, range(n)) for d, n in zip(source.axes, source.shape, strict=True))
+        order = tuple(source.axes.index(dim) for dim in self.image.spatial)
+        return StackArray(source, tuple(choices), order)
+
+    def _chosen_labels(self, array: StackArray) -> dict[str, xr.Variable]:
+        """What was chosen along axes of which there is more than one."""
+        found = {}
+        for dim, n, choice in zip(
+            array.source.axes, array.source.shape, array.choices, strict=True
+        ):
+            if isinstance(choice, int) and n > 1:
+                labels = self._labels(dim)
+                found[dim] = xr.Variable((), labels[choice] if labels else choice)
+        return found
 
     def _source(self, level: Level) -> StoreSource:
         place = self.location.inside(level.path)

@@ -18,13 +18,17 @@ from brainxr import units as u
 from brainxr.chunkreader import ChunkReader, DamagedChunk
 from brainxr.chunks import ChunkLayout, Span, spans
 from brainxr.errors import StoreReadError
-from brainxr.lazyarray import Choice, ascending
+from brainxr.lazyarray import Choice, PlacedArray, ascending
 from brainxr.rows import Rows
-from brainxr.volume import Volume
 from brainxr.zarrstore import Location, ZarrReader
 
 # Bytes that `blocks` reads at a time: many chunks, so that all processors have work.
 BLOCK_BYTES = 16 << 20
+
+
+# Bytes a second, decoded: by ourselves where nothing or Blosc has to be undone, by other
+# decoders, and over a network.
+FAST_BYTES, DECODED_BYTES, REMOTE_BYTES = 3e9, 5e8, 2e7
 
 
 class Reader(Protocol):
@@ -36,7 +40,7 @@ class Reader(Protocol):
 class Pyramid(Protocol):
     """An image of several levels."""
 
-    def volumes(self) -> Sequence[Volume]:
+    def placed(self) -> Sequence[PlacedArray]:
         """Every level, finest first."""
 
 
@@ -83,8 +87,11 @@ class StoreSource:
         return self.chunks
 
     @property
-    def is_encoded(self) -> bool:
-        return True
+    def speed(self) -> float:
+        if not self.location.is_local:
+            return REMOTE_BYTES
+        fast = self.layout is not None and self.layout.codec.compressor in (None, "blosc")
+        return FAST_BYTES if fast else DECODED_BYTES
 
     @property
     def piece(self) -> str:
@@ -180,8 +187,8 @@ class StoreSource:
             sizes[axis] *= max(1, min(counts[axis], room))
         return sizes
 
-    def levels(self) -> Sequence[Volume]:
-        return () if self.pyramid is None else self.pyramid.volumes()
+    def levels(self) -> Sequence[PlacedArray]:
+        return () if self.pyramid is None else self.pyramid.placed()
 
     # --- what can go wrong ---
 

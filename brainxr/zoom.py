@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.lazyarray import StackArray
-from brainxr.volume import Volume
+from brainxr.lazyarray import PlacedArray, StackArray
 
 # Bytes of the level that is shown in three dimensions, at most where there is one so
 # small: it goes to the graphics card as a whole.
@@ -89,15 +88,11 @@ class Coarser:
     factors: tuple[float, ...]
 
     @classmethod
-    def of(cls, volume: Volume, lines: Mapping[str, Line]) -> Coarser:
+    def of(cls, level: PlacedArray, lines: Mapping[str, Line]) -> Coarser:
         """A level of a pyramid on the grid of what is shown."""
-        first, factors = [], []
-        for dim, line in lines.items():
-            places = volume.coordinates[dim].values
-            step = places[1] - places[0] if places.size > 1 else volume.coordinates[dim].spacing
-            first.append(float((places[0] - line.start) / line.step))
-            factors.append(float(step / line.step))
-        return cls(volume.array.arrange(*lines), tuple(first), tuple(factors))
+        first = tuple((level.origin[dim] - line.start) / line.step for dim, line in lines.items())
+        factors = tuple(level.spacing[dim] / line.step for dim, line in lines.items())
+        return cls(level.array.arrange(*lines), first, factors)
 
     def size(self, axis: int, finest: int) -> int:
         """Voxels of this level that cover so many of what is shown."""
@@ -126,11 +121,11 @@ class Zoom:
 
     @classmethod
     def of(
-        cls, finest: StackArray, lines: Mapping[str, Line], volumes: Sequence[Volume]
+        cls, finest: StackArray, lines: Mapping[str, Line], levels: Sequence[PlacedArray]
     ) -> Zoom | None:
         """The levels that are coarser than what is shown; None where there is none."""
-        levels = (Coarser.of(volume, lines) for volume in volumes)
-        coarser = tuple(level for level in levels if max(map(abs, level.factors)) > LEAST_FACTOR)
+        placed = (Coarser.of(level, lines) for level in levels)
+        coarser = tuple(level for level in placed if max(map(abs, level.factors)) > LEAST_FACTOR)
         return cls(finest, coarser) if coarser else None
 
     def shown(self, displayed: Collection[int]) -> list[LazyLevel]:

@@ -1,8 +1,8 @@
-"""A part of what Blosc packed, without unpacking the rest.
+"""What undoes compression: all of it, or a part of what Blosc packed without the rest.
 
 Blosc cuts a buffer into blocks, each compressed by itself: an axial plane of a chunk is
 a few of them. imagecodecs unpacks only whole buffers, so the blocks are found here, and
-it unpacks each.
+it unpacks each. The only user of imagecodecs.
 
 Source: github.com/Blosc/c-blosc, README_CHUNK_FORMAT.rst and blosc/blosc.c (``blosc_d``).
 """
@@ -10,7 +10,7 @@ Source: github.com/Blosc/c-blosc, README_CHUNK_FORMAT.rst and blosc/blosc.c (``b
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -21,6 +21,13 @@ import numpy.typing as npt
 
 # Gives so many bytes of the packed buffer from a place on.
 Fetch: TypeAlias = Callable[[int, int], memoryview]
+
+_DECODERS: Mapping[str, Callable[..., Any]] = {
+    "blosc": imagecodecs.blosc_decode,
+    "zstd": imagecodecs.zstd_decode,
+    "gzip": imagecodecs.gzip_decode,
+    "zlib": imagecodecs.zlib_decode,
+}
 
 HEADER_BYTES = 16
 _SHUFFLED, _COPIED, _BITSHUFFLED, _NOT_SPLIT = 0x01, 0x02, 0x04, 0x10
@@ -67,6 +74,27 @@ class Packed:
             return True
         compressor = self.flags >> 5
         return compressor in (_LZ4, _ZSTD) and not self.flags & _BITSHUFFLED and self.block > 0
+
+
+def unpack(
+    compressor: str | None, packed: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """Unpack all of a buffer into memory of the size that it has to have.
+
+    Returns
+    -------
+    numpy.ndarray of uint8
+        `out`; or `packed` itself where there is no compressor.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        When the buffer is damaged.
+    """
+    unpacked = packed if compressor is None else _DECODERS[compressor](packed, out=out)
+    if len(unpacked) != out.size:
+        raise ValueError(f"it has {len(unpacked)} bytes, expected {out.size}")
+    return np.asarray(unpacked)
 
 
 def unpack_part(fetch: Fetch, size: int, start: int, stop: int) -> npt.NDArray[np.uint8] | None:
