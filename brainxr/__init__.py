@@ -24,7 +24,9 @@ from brainxr.errors import (
     SpacingWarning,
     StackError,
     StoreError,
+    StoreExistsError,
     StoreReadError,
+    StoreWriteError,
     TooBigError,
 )
 from brainxr.samples import sample
@@ -45,7 +47,9 @@ __all__ = [
     "SpacingWarning",
     "StackError",
     "StoreError",
+    "StoreExistsError",
     "StoreReadError",
+    "StoreWriteError",
     "TooBigError",
     "check",
     "open",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from brainxr import units as u
 from brainxr.chunkreader import ChunkReader, DamagedChunk
 from brainxr.chunks import ChunkLayout, Span, spans
 from brainxr.errors import StoreReadError
+from brainxr.fingerprint import fingerprint_of
 from brainxr.lazyarray import Choice, PlacedArray, ascending
 from brainxr.rows import Rows
 from brainxr.zarrstore import Location, ZarrReader
@@ -105,6 +107,21 @@ class StoreSource:
 
     def __getstate__(self) -> dict[str, Any]:  # what a reader remembers is its own process's
         return {name: value for name, value in self.__dict__.items() if name != "reader"}
+
+    @property
+    def place(self) -> str:
+        return self.location.path
+
+    def fingerprint(self, needed: Sequence[Rows]) -> str:
+        """Of all its files, as many as there may be for each place."""
+        if not self.location.is_local:
+            return self.identity  # what is far away can't be asked what it was
+        names = sorted(
+            os.path.relpath(os.path.join(folder, name), self.place)
+            for folder, _, files in os.walk(self.place)
+            for name in files
+        )
+        return fingerprint_of(names, [os.path.join(self.place, name) for name in names])
 
     def __str__(self) -> str:
         return repr(self.location.path)
