@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from conftest import MadeStack, MakeStack
 from PIL import Image
 
@@ -122,3 +125,49 @@ def test_view_without_a_display(stack: MadeStack) -> None:
     done = brainxr("view", stack.path, DISPLAY="", WAYLAND_DISPLAY="", QT_QPA_PLATFORM="")
     assert done.returncode == 1
     assert "plot_planes" in done.stderr
+
+
+def test_convert(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((12, 20, 18))
+    store = tmp_path / "brain.ome.zarr"
+    arguments = ["convert", made.path, store, "--sel", "z=0.2mm:0.9mm", "--spacing", "z=50um"]
+    cut = ["--levels", "2", "--chunks", "4", "--shards", "z=8,y=8,x=16", "--codec", "zstd"]
+    done = brainxr(*arguments, *cut, "--method", "nearest")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Wrote {store}\n"
+    assert "slabs=3/3" in done.stderr
+    array = zarr.open_array(store / "0", mode="r")
+    assert array.chunks == (4, 4, 4)
+    assert array.shards == (8, 8, 16)
+    np.testing.assert_array_equal(array[...], made.values[4:])
+    coarser = zarr.open_array(store / "1", mode="r")
+    np.testing.assert_array_equal(coarser[...], made.values[4::2])  # the only axis that is finer
+    again = brainxr(*arguments, "--no-progress")
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert len(again.stderr.splitlines()) == 1
+    old = brainxr("convert", store, tmp_path / "old.zarr", "--version", "0.4", "--no-progress")
+    assert old.stdout == f"Wrote {tmp_path / 'old.zarr'}\n"
+    assert old.stderr == ""
+    assert zarr.open_array(tmp_path / "old.zarr" / "0", mode="r").metadata.zarr_format == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_convert_interrupted(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((64, 300, 300))
+    store = tmp_path / "brain.ome.zarr"
+    cut = ["--chunks", "16", "--shards", "16", "--levels", "3"]
+    command = [sys.executable, "-m", "brainxr", "convert", made.path, str(store), *cut]
+    partial = tmp_path / ".brain.ome.zarr.partial" / "finished"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (partial.exists() and any(partial.iterdir())):
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        last = process.stderr.read().splitlines()[-1]
+    assert process.returncode == 1
+    assert last.startswith(f"brainxr: interrupted. What is finished of '{store}' stays in")
+    assert last.endswith("Ask for the same again to go on; remove that folder to give up.")
+    assert brainxr(*command[3:], "--no-progress").stdout == f"Wrote {store}\n"
+    np.testing.assert_array_equal(zarr.open_array(store / "0", mode="r")[...], made.values)
