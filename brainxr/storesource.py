@@ -224,7 +224,7 @@ class StoreSource:
         ):
             first, last = number * size, min((number + 1) * size, length) - 1
             if dim not in self.spacing:
-                parts.append(f"{dim} {first} to {last}")
+                parts.append(f"{dim} {first}" + (f" to {last}" if last > first else ""))
                 continue
             step = self.spacing[dim]
             edges = (self.origin[dim] + (place * step) for place in (first - 0.5, last + 0.5))
