@@ -16,6 +16,8 @@ import zarr
 from conftest import MadeStack, MakeStack
 from PIL import Image
 
+from brainxr import open as open_volume
+
 
 def brainxr(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -45,6 +47,25 @@ def test_info(make_stack: MakeStack) -> None:
     assert lines["gaps"] == "numbers 4-5 are missing"
     assert "2 of 7 slices are missing" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_info_of_a_store(make_stack: MakeStack, tmp_path: Path) -> None:
+    volume = open_volume(make_stack((8, 10, 12)).path, origin={"z": "1 mm"})
+    store = volume.brain.to_ome_zarr(tmp_path / "a.ome.zarr", levels=2, chunks=4, progress=False)
+    done = brainxr("info", store)
+    assert done.returncode == 0
+    lines = {line[:12].strip(): line[12:] for line in done.stdout.splitlines()}
+    assert lines["store"] == f"{store}, OME-Zarr 0.5"
+    assert lines["shape"] == "z 8 x y 10 x x 12"
+    assert lines["dtype"] == "uint16, chunks of 4 x 4 x 4"
+    assert lines["spacing"] == "z 100, y 100, x 100 µm"
+    assert lines["extent"] == "z 0.95 to 1.75, y -0.05 to 0.95, x -0.05 to 1.15 mm"
+    assert lines["to read"].startswith("1.15 kB for a plane across z, 768 B for a plane across y")
+    assert lines["level 1"] == "z 4 x y 5 x x 6, spacing z 200, y 200, x 200 µm"
+    assert lines["source"] == volume.attrs["source"]
+    refused = brainxr("info", store, "--plane", "axial")
+    assert refused.returncode == 1
+    assert "is a Zarr store: --plane is for stacks of slices" in refused.stderr
 
 
 @pytest.mark.parametrize(
