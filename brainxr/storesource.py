@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr import units as u
-from brainxr.chunkreader import ChunkReader, DamagedChunk
+from brainxr.chunkreader import RESTORE, ChunkReader, DamagedChunk
 from brainxr.chunks import ChunkLayout, Span, spans
 from brainxr.errors import StoreReadError
 from brainxr.fingerprint import fingerprint_of
@@ -134,7 +134,7 @@ class StoreSource:
             try:
                 self.reader.read(needed, out)
             except DamagedChunk as error:
-                raise StoreReadError(self._damaged(error.chunk, error.path, error.why)) from error
+                raise StoreReadError(self._damaged(*error.args)) from error
             except Exception as error:
                 self._name_damaged(needed, error)
                 raise
@@ -209,11 +209,11 @@ class StoreSource:
 
     # --- what can go wrong ---
 
-    def _damaged(self, chunk: tuple[int, ...], path: str, why: str) -> str:
+    def _damaged(self, chunk: tuple[int, ...], path: str, why: str, advice: str = RESTORE) -> str:
         numbers = ", ".join(f"{dim} {n}" for dim, n in zip(self.axes, chunk, strict=True))
         return (
             f"Chunk ({numbers}) of {self.location.path!r} can't be read: {why}. It holds "
-            f"{self._extent(chunk)}, in {path!r}. Restore that file, or make the store again."
+            f"{self._extent(chunk)}, in {path!r}. {advice}"
         )
 
     def _extent(self, chunk: tuple[int, ...]) -> str:
