@@ -84,6 +84,18 @@ class BrainAccessor:
 
         return to_ome_zarr(self._data, path, **options)
 
+    def build_levels(self, **options: Any) -> Path:
+        """Make coarser levels beside a stack, for looking; see `brainxr.convert.build_levels`.
+
+        Examples
+        --------
+        >>> vol = brainxr.open(brainxr.sample("phantom"))
+        >>> store = vol.brain.build_levels(progress=False)
+        """
+        from brainxr.convert import build_levels
+
+        return build_levels(self._data, **options)
+
     def sel(
         self, indexers: Mapping[Hashable, Any] | None = None, method: str | None = None,
         tolerance: Any = None, drop: bool = False, **indexers_kwargs: Any,

@@ -156,6 +156,24 @@ def convert(source: str, target: str, **options: Any) -> None:
     click.echo(f"Wrote {volume.brain.to_ome_zarr(target, progress=progress, **asked)}")
 
 
+@main.command(short_help="Make coarser levels beside a stack, to look at it.")
+@click.argument("path")
+@click.option("--beside", is_flag=True, help="Next to the stack, and not in the user's cache.")
+@click.option("--levels", type=int, help="How many, with the stack. Default: until it is small.")
+@click.option("--method", type=click.Choice(METHODS), default="mean", show_default=True)
+@click.option("--codec", type=click.Choice(CODECS), default="lz4", show_default=True)
+@click.option("--memory", help="What it may take at a time. Default: 1 GiB.")
+@click.option("--no-progress", is_flag=True, help="Without a bar.")
+@_stack_options
+def levels(path: str, **options: Any) -> None:
+    """Make the coarser levels of a stack, by which the viewer zooms; the stack stays as it is."""
+    own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
+    progress = not options.pop("no_progress")
+    asked = {name: value for name, value in options.items() if value is not None}
+    volume = brainxr.open(path, **_parsed(own))
+    click.echo(f"Wrote {volume.brain.build_levels(progress=progress, **asked)}")
+
+
 @main.command(short_help="Make a sample: phantom or mni152.")
 @click.argument("name", default="phantom")
 @click.argument("folder", required=False)

@@ -48,7 +48,7 @@ class Source(Protocol):
     piece : str
         What is read as a whole, for people: ``"slice"``, ``"chunk"``.
     place : str
-        Folder or URL.
+        Folder, file or URL.
     """
 
     @property

@@ -90,7 +90,7 @@ class StackSource:
 
     @property
     def place(self) -> str:
-        return self.files.folder
+        return self.files.folder if len(self.files) > 1 else self.files.path(0)
 
     def fingerprint(self, needed: Sequence[Rows]) -> str:
         places = self.places(np.asarray(needed[0])) if self.header.pages == 1 else [0]

@@ -192,3 +192,11 @@ def test_convert_interrupted(make_stack: MakeStack, tmp_path: Path) -> None:
     assert last.endswith("Ask for the same again to go on; remove that folder to give up.")
     assert brainxr(*command[3:], "--no-progress").stdout == f"Wrote {store}\n"
     np.testing.assert_array_equal(zarr.open_array(store / "0", mode="r")[...], made.values)
+
+
+def test_levels(make_stack: MakeStack) -> None:
+    made = make_stack((12, 20, 18))
+    store = f"{made.path}.levels.ome.zarr"
+    done = brainxr("levels", made.path, "--beside", "--levels", "2", "--no-progress")
+    assert done.stdout == f"Wrote {store}\n", done.stderr
+    assert zarr.open_array(f"{store}/1", mode="r").shape == (6, 10, 9)
