@@ -70,7 +70,7 @@ class BrainAccessor:
 
         return cost(self._data)
 
-    def to_ome_zarr(self, path: PathLike, **options: Any) -> Path:
+    def to_ome_zarr(self, path: PathLike, **options: Any) -> Path | str:
         """Write it as a pyramid into an OME-Zarr store; see `brainxr.convert.to_ome_zarr`.
 
         Examples

@@ -15,7 +15,7 @@ from brainxr.lazyarray import StackArray
 from brainxr.pool import run_all
 from brainxr.pyramid import Method, halve
 from brainxr.shards import Packing, pack_shard, whole_chunk
-from brainxr.unfinished import Unfinished
+from brainxr.target import Note, Target
 
 # Values that are noted of a volume, for the limits of contrast.
 SAMPLED = 1 << 18
@@ -27,7 +27,7 @@ class BoxWriter:
 
     Attributes
     ----------
-    store : Unfinished
+    store : Target
     blocking : Blocking
     packing : Packing
     method : {"mean", "mode", "nearest"}
@@ -38,7 +38,7 @@ class BoxWriter:
         The first level that is written.
     """
 
-    store: Unfinished
+    store: Target
     blocking: Blocking
     packing: Packing
     method: Method
@@ -59,7 +59,7 @@ class BoxWriter:
                 values = halve(values, self._halved(number), self.method)
             if number >= self.first:
                 self._write(number, box, values)
-        self.store.finish(box, sample, source)
+        self.store.finish(box, Note(sample, source))
         return box
 
     def fingerprint(self, box: tuple[int, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,20 @@ from brainxr.levels import find_levels, mark, sidecar
 from brainxr.ngff import Version
 from brainxr.progress import Callback
 from brainxr.pyramid import Method
+from brainxr.remote import RemoteStore
 from brainxr.shards import CodecName
 from brainxr.slices import PathLike
 from brainxr.storing import MEMORY, Options, Pyramid, provenance
 from brainxr.unfinished import Unfinished
+from brainxr.zarrstore import Location
 
 
 def to_ome_zarr(
     data: xr.DataArray, path: PathLike, *, version: Version = "0.5", levels: int | None = None,
     method: Method = "mean", chunks: Any = None, shards: Any = None, codec: CodecName = "lz4",
     memory: str | int = MEMORY, overwrite: bool = False, progress: bool = True,
-    callback: Callback | None = None,
-) -> Path:  # fmt: skip
+    callback: Callback | None = None, storage_options: Mapping[str, Any] | None = None,
+) -> Path | str:  # fmt: skip
     """Write a volume as a pyramid into an OME-Zarr store, from which it opens as it was.
 
     Every slice is read once, whatever the number of levels. The store is written beside
@@ -44,7 +47,8 @@ def to_ome_zarr(
         stored rising, and fall again when they are opened; axes in another order are
         stored as z, y, x.
     path : path-like
-        Of the store; by custom ``NAME.ome.zarr``.
+        Of the store, or a URL that fsspec opens; by custom ``NAME.ome.zarr``. At a URL
+        there is no rename: the metadata come last, and before them it is no image.
     version : {"0.5", "0.4"}
         Of OME-Zarr. 0.5 is Zarr 3, in shards, with checksums. 0.4 is Zarr 2, for programs
         that read nothing newer: a file for each chunk, and no checksums.
@@ -66,16 +70,18 @@ def to_ome_zarr(
         What the conversion may take at a time, ``"1 GiB"`` or bytes; on a cluster, each of
         its workers.
     overwrite : bool
-        Replace a store that is there, once the new one is complete.
+        Replace a store that is there, once the new one is complete. Not at a URL.
     progress : bool
         Show a bar.
     callback : callable, optional
         Is given a `brainxr.progress.Progress` after each slab that is written.
+    storage_options : mapping, optional
+        Of a URL: what fsspec is told, for example ``{"profile": "lab"}``.
 
     Returns
     -------
-    pathlib.Path
-        Absolute, of the store.
+    pathlib.Path or str
+        Of the store: absolute, or the URL.
 
     Raises
     ------
@@ -100,11 +106,12 @@ def to_ome_zarr(
     True
     """
     options = Options(version, levels, method, chunks, shards, codec, memory)
-    store = Unfinished(os.path.abspath(os.path.expanduser(os.fspath(path))).rstrip("/\\"))
+    there = Location.of(path, storage_options)
     pyramid = Pyramid.of(data, options)
-    _refuse_inside(store.target, pyramid.places)
+    _refuse_inside(there, pyramid.places)
+    store = Unfinished(there.path) if there.is_local else RemoteStore(there.path, there.options)
     pyramid.write(store, overwrite, progress, callback)
-    return Path(store.target)
+    return Path(there.path) if there.is_local else there.path
 
 
 def build_levels(
@@ -181,13 +188,17 @@ def _whole_stack(data: xr.DataArray) -> StackArray:
     return stack
 
 
-def _refuse_inside(target: str, places: list[str]) -> None:
+def _refuse_inside(target: Location, places: list[str]) -> None:
     """Refuse a target in the source, which the next opening would find there, or the reverse."""
-    there = os.path.realpath(target)
-    for place in places:
-        source = os.path.realpath(place)
-        if os.path.commonpath([there, source]) in (there, source):
+    for place in map(Location.of, places):
+        if place.is_local == target.is_local and _are_nested(target, place):
             raise StoreError(
-                f"{target!r} is inside the source {place!r}, or the source inside it. Name a place "
-                "beside it."
+                f"{target.path!r} is inside the source {place.path!r}, or the source inside it. "
+                "Name a place beside it."
             )
+
+
+def _are_nested(one: Location, other: Location) -> bool:
+    paths = [os.path.realpath(each.path) if each.is_local else each.path for each in (one, other)]
+    shorter, longer = sorted((path + "/" for path in paths), key=len)
+    return longer.startswith(shorter)

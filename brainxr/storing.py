@@ -31,8 +31,8 @@ from brainxr.ngff import VERSIONS, Channel, Image, Level, Version, coarser, to_a
 from brainxr.progress import Callback, Reporter
 from brainxr.pyramid import METHODS, Method, scale_factors
 from brainxr.shards import CODECS, CodecName, Packing
+from brainxr.target import Target, how_to_go_on
 from brainxr.tasks import run_boxes
-from brainxr.unfinished import Unfinished
 
 MEMORY = "1 GiB"
 
@@ -145,7 +145,7 @@ class Pyramid:
     # --- writing ---
 
     def write(
-        self, store: Unfinished, overwrite: bool, progress: bool, callback: Callback | None
+        self, store: Target, overwrite: bool, progress: bool, callback: Callback | None
     ) -> None:
         """Write what is not there yet, and put the store in its place."""
         store.begin(self.recipe, overwrite)
@@ -162,7 +162,7 @@ class Pyramid:
                     writer, self.data, missing, parse_bytes(self.options.memory), reporter.finished
                 )
         except BaseException as error:
-            error.add_note(store.how_to_go_on)
+            error.add_note(how_to_go_on(store))
             raise
         self._write_metadata(store)
         store.publish()
@@ -173,7 +173,7 @@ class Pyramid:
         stale = [box for box, note in noted.items() if note.source != writer.fingerprint(box)]
         if stale and not overwrite:
             raise StoreExistsError(
-                f"The unfinished store in {str(store.folder)!r} was made of files that were "
+                f"The unfinished store in {store.place!r} was made of files that were "
                 f"changed since: {len(stale)} of {len(noted)} finished slabs. Put the files back, "
                 "or have those slabs made again by overwrite=True."
             )
@@ -188,7 +188,7 @@ class Pyramid:
             for box in self.blocking.boxes
         }
 
-    def _write_metadata(self, store: Unfinished) -> None:
+    def _write_metadata(self, store: Target) -> None:
         files: dict[str, bytes] = {}
         for number, level in list(enumerate(self.blocking.levels))[self.options.first :]:
             described = array_files(

@@ -11,32 +11,21 @@ So what stands at its place is whole or not there, and whatever interrupts the w
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from brainxr.errors import StoreExistsError, StoreWriteError
+from brainxr.target import Box, Note, box_name, named_box, something_else
 from brainxr.zarrstore import is_store
 
 # What the system says when there is no more room, or none for this user or file.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class Note(NamedTuple):
-    """What is noted of a box that was written: a few of its values, and of what it was made."""
-
-    sample: npt.NDArray[Any]
-    source: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +45,10 @@ class Unfinished:
         """What is beside the target until it is whole; the dot hides it from listings."""
         path = Path(self.target)
         return path.with_name(f".{path.name}.partial")
+
+    @property
+    def place(self) -> str:
+        return str(self.folder)
 
     # --- beginning ---
 
@@ -82,7 +75,7 @@ class Unfinished:
         begun = self._begun()
         if begun is not None and begun != json.loads(json.dumps(recipe)):
             if not overwrite:
-                raise StoreExistsError(self._other(begun, recipe))
+                raise StoreExistsError(something_else(self, begun, recipe))
             shutil.rmtree(self.folder)
         with self._writing(self.folder):
             for name in ("finished", "store"):
@@ -123,50 +116,31 @@ class Unfinished:
         except OSError as error:
             raise StoreWriteError(f"{str(self.folder)!r} can't be read: {error}") from error
 
-    def _other(self, begun: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
-        unlike = [
-            f"{key} {begun.get(key)!r} there, {value!r} here"
-            for key, value in recipe.items() if begun.get(key) != value
-        ]  # fmt: skip
-        return (
-            f"{str(self.folder)!r} has the unfinished store of something else: "
-            f"{'; '.join(unlike)}. Ask for the same as then to go on, or begin again with "
-            "overwrite=True, or remove that folder."
-        )
-
     # --- writing ---
 
-    def write(self, key: str, pieces: Sequence[bytes]) -> int:
-        """Write a file of the store, and wait until the disk has it; its bytes."""
+    def write(self, key: str, pieces: Sequence[bytes]) -> None:
+        """Write a file of the store, and wait until the disk has it."""
         path = self.folder / "store" / key
         with self._writing(path):
-            return _write(path, pieces)
+            _write(path, pieces)
 
-    def finish(self, box: Sequence[int], sample: npt.NDArray[Any], source: str) -> None:
-        """Note that all files of a box are written, a few of its values, and their source."""
-        content = io.BytesIO()
-        np.savez(content, sample=sample, source=np.array(source))
-        path = self.folder / "finished" / (_name(box) + ".npz")
+    def finish(self, box: Box, note: Note) -> None:
+        """Note that all files of a box are written."""
+        path = self.folder / "finished" / box_name(box)
         with self._writing(path):
-            _write(path.with_suffix(".new"), [content.getvalue()])
+            _write(path.with_suffix(".new"), [note.to_bytes()])
             os.replace(path.with_suffix(".new"), path)
 
-    def finished(self) -> dict[tuple[int, ...], Note]:
+    def finished(self) -> dict[Box, Note]:
         """Boxes that need not be written again, and what was noted of each."""
-        found = {}
-        for path in sorted((self.folder / "finished").glob("*.npz")):
-            try:
-                with np.load(io.BytesIO(path.read_bytes())) as noted:
-                    note = Note(noted["sample"], str(noted["source"]))
-            except (ValueError, EOFError, KeyError, zipfile.BadZipFile):  # by a power cut
-                continue
-            found[tuple(int(number) for number in path.stem.split("."))] = note
-        return found
+        paths = sorted((self.folder / "finished").glob("*.npz"))
+        notes = {named_box(path.name): Note.from_bytes(path.read_bytes()) for path in paths}
+        return {box: note for box, note in notes.items() if note is not None}
 
-    def forget(self, boxes: Sequence[tuple[int, ...]]) -> None:
+    def forget(self, boxes: Sequence[Box]) -> None:
         """Have boxes written again."""
         for box in boxes:
-            (self.folder / "finished" / (_name(box) + ".npz")).unlink()
+            (self.folder / "finished" / box_name(box)).unlink()
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -204,32 +178,19 @@ class Unfinished:
             _sync_folder(self.folder.parent)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    @property
-    def how_to_go_on(self) -> str:
-        """For whoever was interrupted."""
-        return (
-            f"What is finished of {self.target!r} stays in {str(self.folder)!r}. Ask for the same "
-            "again to go on; remove that folder to give up."
-        )
 
-
-def _name(box: Sequence[int]) -> str:
-    return ".".join(map(str, box))
-
-
-def _write(path: Path, pieces: Sequence[bytes]) -> int:
+def _write(path: Path, pieces: Sequence[bytes]) -> None:
     try:
-        return _write_file(path, pieces)
+        _write_file(path, pieces)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _write_file(path, pieces)
+        _write_file(path, pieces)
 
 
-def _write_file(path: Path, pieces: Sequence[bytes]) -> int:
+def _write_file(path: Path, pieces: Sequence[bytes]) -> None:
     with open(path, "wb", buffering=0) as file:
         _write_all(file.fileno(), memoryview(b"".join(pieces)))
         os.fsync(file.fileno())
-        return file.tell()
 
 
 def _write_all(descriptor: int, content: memoryview) -> None:

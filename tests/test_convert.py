@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import tifffile
 import xarray as xr
 import zarr
 from conftest import ByteCounter, MadeStack, MakeStack, make_stack_in
+from fsspec.core import url_to_fs
 from xarray.testing import assert_identical
 
 import brainxr
-from brainxr import boxwriter, unfinished
+from brainxr import boxwriter, remote, unfinished
 from brainxr.convert import to_ome_zarr
 from brainxr.errors import (
     GeometryError,
@@ -40,7 +41,7 @@ SHAPE = (19, 37, 45)
 
 
 def write(volume: xr.DataArray, path: Path, **options: Any) -> Path:
-    return to_ome_zarr(volume, path, **{"progress": False, **CUT, **options})
+    return Path(to_ome_zarr(volume, path, **{"progress": False, **CUT, **options}))
 
 
 @pytest.fixture
@@ -627,6 +628,75 @@ def test_refused_options(
     with pytest.raises((ValueError, TooBigError), match=message):
         write(brainxr.open(medium.path), target, **options)
     assert os.listdir(target.parent) == [medium.folder.name]
+
+
+# --- at a URL ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """A bucket ``brains`` on a server of S3 on this machine: how it is reached."""
+    from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
+    S3FileSystem(**options).mkdir("brains")
+    yield options
+    server.stop()
+
+
+def check_url(
+    made: MadeStack, url: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted, nothing is there that opens; then it goes on."""
+    there: Any = {"storage_options": options}
+    begin: Any = {"progress": False, **CUT, **there}
+    with monkeypatch.context() as patch, dask.config.set(scheduler="synchronous"):
+        original = remote.RemoteStore.finish
+
+        def finish(self: Any, *noted: Any) -> None:
+            original(self, *noted)
+            if len(self.finished()) == 4:
+                raise RuntimeError("the line is cut")
+
+        patch.setattr(remote.RemoteStore, "finish", finish)
+        with pytest.raises(RuntimeError, match="the line is cut") as caught:
+            to_ome_zarr(brainxr.open(made.path), url, **begin)
+    assert f"stays in '{url}/.brainxr'" in caught.value.__notes__[0]
+    with pytest.raises(ValueError, match="no Zarr group or array"):
+        brainxr.open(url, **there)
+    with pytest.raises(StoreExistsError, match="codec 'lz4' there, 'zstd' here"):
+        to_ome_zarr(brainxr.open(made.path), url, codec="zstd", **begin)
+    boxes = written(monkeypatch)
+    assert to_ome_zarr(brainxr.open(made.path), url, **begin) == url
+    assert len(boxes) == 5
+    volume = brainxr.open(made.path)
+    assert_identical(brainxr.open(url, **there).compute(), volume.compute())
+    files, root = url_to_fs(url, **options)
+    files.invalidate_cache()
+    assert not files.exists(f"{root}/.brainxr")
+    with pytest.raises(StoreExistsError, match=r"can't be replaced at once.*remove it first"):
+        to_ome_zarr(volume, url, overwrite=True, **begin)
+
+
+def test_memory_url(medium: MadeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_url(medium, "memory://convert/brain.ome.zarr", {}, monkeypatch)
+
+
+def test_s3(medium: MadeStack, bucket: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    check_url(medium, "s3://brains/brain.ome.zarr", bucket, monkeypatch)
+    with pytest.raises(StoreWriteError, match=r"'s3://nowhere/a.zarr' can't be written"):
+        write(brainxr.open(medium.path), "s3://nowhere/a.zarr", storage_options=bucket)
+
+
+def test_version_04_at_a_url(medium: MadeStack) -> None:
+    url = "memory://convert/old.ome.zarr"
+    write(brainxr.open(medium.path), url, version="0.4")  # type: ignore[arg-type]
+    np.testing.assert_array_equal(brainxr.open(url).values, medium.values)
 
 
 # --- memory -----------------------------------------------------------------------
