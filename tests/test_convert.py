@@ -635,7 +635,7 @@ def test_refused_options(
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """A bucket ``brains`` on a server of S3 on this machine: how it is reached."""
+    """A bucket ``volumes`` on a server of S3 on this machine: how it is reached."""
     from moto.server import ThreadedMotoServer
     from s3fs import S3FileSystem
 
@@ -644,7 +644,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     server.start()
     host, port = server.get_host_and_port()
     options = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
-    S3FileSystem(**options).mkdir("brains")
+    S3FileSystem(**options).mkdir("volumes")
     yield options
     server.stop()
 
@@ -688,7 +688,7 @@ def test_memory_url(medium: MadeStack, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_s3(medium: MadeStack, bucket: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    check_url(medium, "s3://brains/brain.ome.zarr", bucket, monkeypatch)
+    check_url(medium, "s3://volumes/brain.ome.zarr", bucket, monkeypatch)
     with pytest.raises(StoreWriteError, match=r"'s3://nowhere/a.zarr' can't be written"):
         write(brainxr.open(medium.path), "s3://nowhere/a.zarr", storage_options=bucket)
 
