@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -55,9 +56,7 @@ class Reporter:
         self._bar = self._open_bar(label, bar)
 
     def _open_bar(self, label: str, shown: bool) -> Any:
-        from tqdm.auto import tqdm
-
-        return tqdm(
+        return _tqdm()(
             desc=label, total=sum(self._sizes.values()), initial=self._bytes, disable=not shown,
             unit="B", unit_scale=True, unit_divisor=1000, postfix=self._slabs(), smoothing=0.1,
         )  # fmt: skip
@@ -87,3 +86,12 @@ class Reporter:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self._bar.close()
+
+
+def _tqdm() -> Any:
+    """The bar of a notebook where that can be drawn, else that of a terminal."""
+    if importlib.util.find_spec("ipywidgets") is None:
+        from tqdm.std import tqdm
+    else:
+        from tqdm.auto import tqdm
+    return tqdm

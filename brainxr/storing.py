@@ -36,6 +36,9 @@ from brainxr.tasks import run_boxes
 
 MEMORY = "1 GiB"
 
+# Of brainxr itself.
+VERSION = installed("brainxr")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -296,4 +299,4 @@ def provenance(volume: xr.DataArray, method: Method) -> dict[str, str]:
     told = {
         key: str(volume.attrs[key]) for key in ("source", "spacing_source") if key in volume.attrs
     }
-    return {**told, "method": method, "brainxr": installed("brainxr")}
+    return {**told, "method": method, "brainxr": VERSION}
