@@ -27,7 +27,9 @@ from brainxr.errors import (
     StoreReadError,
     TooBigError,
 )
+from brainxr.movies import movie
 from brainxr.samples import sample
+from brainxr.screenshots import screenshot
 from brainxr.viewer import view
 
 __version__ = _version("brainxr")
@@ -48,8 +50,10 @@ __all__ = [
     "StoreReadError",
     "TooBigError",
     "check",
+    "movie",
     "open",
     "open_pyramid",
     "sample",
+    "screenshot",
     "view",
 ]
