@@ -29,7 +29,9 @@ from brainxr.errors import (
     StoreWriteError,
     TooBigError,
 )
+from brainxr.movies import movie
 from brainxr.samples import sample
+from brainxr.screenshots import screenshot
 from brainxr.viewer import view
 
 __version__ = _version("brainxr")
@@ -52,8 +54,10 @@ __all__ = [
     "StoreWriteError",
     "TooBigError",
     "check",
+    "movie",
     "open",
     "open_pyramid",
     "sample",
+    "screenshot",
     "view",
 ]

@@ -14,10 +14,13 @@ from brainxr.index import UnitIndex
 from brainxr.slices import PathLike
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
     from napari.components import ViewerModel
 
     from brainxr.cost import Cost
+    from brainxr.slices import PathLike
 
 
 @xr.register_dataarray_accessor("brain")
@@ -54,6 +57,18 @@ class BrainAccessor:
         from brainxr.plot import montage
 
         return montage(self._data, axis, n, **kwargs)
+
+    def movie(self, path: PathLike, axis: str = "z", **kwargs: Any) -> Path:
+        """A movie that scrolls through the planes along an axis; see `brainxr.movie`."""
+        from brainxr.movies import movie
+
+        return movie(self._data, path, axis, **kwargs)
+
+    def screenshot(self, path: PathLike, **kwargs: Any) -> Path:
+        """napari's picture of a plane, in a file; see `brainxr.screenshot`."""
+        from brainxr.screenshots import screenshot
+
+        return screenshot(self._data, path, **kwargs)
 
     def cost(self) -> Cost:
         """Slices touched, bytes to read and bytes of the result, before reading any.

@@ -49,6 +49,13 @@ def keep_responsive(viewer: ViewerModel) -> None:
     slicer.submit = submit_where_it_fits
 
 
+def wait_for_planes(viewer: ViewerModel) -> None:
+    """Read nothing of this window in the background, whatever napari's preferences say."""
+    slicer: Any = getattr(viewer, "_layer_slicer", None)
+    if hasattr(slicer, "_force_sync"):
+        slicer._force_sync = True
+
+
 def _always() -> bool:
     from napari.settings import get_settings
 

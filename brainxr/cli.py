@@ -121,6 +121,24 @@ def plot(path: str, output: str, at: str | None, **options: Any) -> None:
 
 @main.command()
 @click.argument("path")
+@click.option("-o", "--output", default="movie.mp4", show_default=True, help="An .mp4 or .gif.")
+@click.option("--axis", type=click.Choice(DIMS), default="z", show_default=True)
+@click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm'.")
+@click.option("--fps", type=float, default=25, show_default=True, help="Planes in a second.")
+@click.option("--size", type=int, default=720, show_default=True, help="Pixels, longer side.")
+@click.option("--cmap", default="gray", show_default=True, help="A matplotlib colour map.")
+@_stack_options
+def movie(
+    path: str, output: str, axis: str, selection: str | None, fps: float, size: int, cmap: str,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Scroll through the planes along an axis, in a movie with places in mm."""
+    volume = _select(brainxr.open(path, **_parsed(options)), selection)
+    click.echo(f"Wrote {brainxr.movie(volume, output, axis, fps=fps, size=size, cmap=cmap)}")
+
+
+@main.command()
+@click.argument("path")
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
 @_stack_options
 def view(path: str, selection: str | None, **options: Any) -> None:
@@ -399,6 +417,6 @@ def _can_import(*modules: str) -> bool:
 
 
 def _can_show() -> bool:
-    from brainxr.viewer import has_display
+    from brainxr.display import has_display
 
     return _can_import("napari") and has_display()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,27 @@ def contrast_limits(values: npt.ArrayLike) -> tuple[float, float]:
     if low == high:  # one value fills the object: show it against what is around
         low, high = float(finite.min()), float(finite.max())
     return (low, high) if low < high else _around(low, array.dtype)
+
+
+def chosen_limits(
+    images: Sequence[npt.NDArray[Any]], low: float | None, high: float | None
+) -> tuple[float, float]:
+    """Limits of contrast for all of some images: those given, else what suits them.
+
+    Raises
+    ------
+    ValueError
+        When they show nothing.
+    """
+    found = contrast_limits(np.concatenate([image.ravel() for image in images]))
+    low = found[0] if low is None else float(low)
+    high = found[1] if high is None else float(high)
+    if not low < high:
+        raise ValueError(
+            f"Contrast from {low:g} to {high:g} shows nothing: vmin has to be less than vmax. "
+            "Where only one is given, the other follows from what is shown; give both."
+        )
+    return low, high
 
 
 def _without_background(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -5,6 +5,7 @@ Pure: needs no matplotlib. Lengths are in mm, as they are shown.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
@@ -203,6 +204,42 @@ def planes_along(
     return [_plane(volume, axes, cut, {cut: int(place)}) for place in places]
 
 
+def every_plane(volume: xr.DataArray, axes: Mapping[str, PlaneAxis], cut: str) -> list[CutPlane]:
+    """All planes across an axis, in the order in which they are stored.
+
+    Their labels have as many decimals as it takes to tell all of them, so that a
+    label doesn't jump about when one follows the other.
+    """
+    axis = axes[cut]
+    places = range(axis.lattice.k.size)
+    decimals = _decimals([axis.position(place) for place in places])
+    planes = [_plane(volume, axes, cut, {cut: place}) for place in places]
+    return [
+        replace(plane, label=f"{cut} = {axis.position(place) + 0.0:.{decimals}f} mm")
+        for place, plane in zip(places, planes, strict=True)
+    ]
+
+
+def _decimals(positions: Sequence[float]) -> int:
+    """Digits behind the point that tell positions in mm, down to a nanometre."""
+    exact = np.asarray(positions)
+    return next(n for n in range(7) if n == 6 or np.abs(exact.round(n) - exact).max() < 1e-6)
+
+
+def refuse_no_volume(axes: Mapping[str, PlaneAxis], axis: str, what: str) -> None:
+    """Refuse a plane, or an axis that a volume doesn't have.
+
+    Raises
+    ------
+    GeometryError
+    """
+    if axis not in axes or len(axes) < 3:
+        raise GeometryError(
+            f"{what} needs a volume with axes z, y and x, and one of them as axis=; found "
+            f"{quoted(axes)} and axis={axis!r}. A plane is drawn by plot_planes."
+        )
+
+
 def _plane(
     volume: xr.DataArray, axes: Mapping[str, PlaneAxis], cut: str, at: Mapping[str, int]
 ) -> CutPlane:
@@ -223,6 +260,12 @@ def _selected(volume: xr.DataArray, dim: str) -> float | None:
 def _mm(number: float) -> str:
     # a nanometre is noise; and no "-0"
     return f"{round(number, 6) + 0.0:.10g} mm"
+
+
+def round_length(most: float) -> float:
+    """The longest of 1, 2, 5, 10, 20, ... that is not longer."""
+    power = 10.0 ** math.floor(math.log10(most))
+    return next(digit * power for digit in (5, 2, 1) if digit * power <= most * (1 + 1e-9))
 
 
 def quoted(names: Iterable[Hashable]) -> str:

@@ -2,7 +2,7 @@
 
     volume ── axes_of ──▶ where its voxels are ── planes ──▶ what to draw, its size in mm
     sizes ── fit ──▶ one scale for all panels ── thin ──▶ the voxels worth reading
-    read, at once ──▶ images ── contrast_limits ──▶ Figure
+    read, at once ──▶ images ── chosen_limits ──▶ Figure
 
 Pictures are drawn as image viewers do it: x increases to the right, y and z
 downwards, whichever way round the array is stored.
@@ -11,28 +11,30 @@ downwards, whichever way round the array is stored.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from brainxr import units as u
-from brainxr.contrast import contrast_limits
+from brainxr.contrast import chosen_limits
 from brainxr.cost import refuse_too_big
-from brainxr.errors import GeometryError, MissingExtraError
+from brainxr.errors import MissingExtraError
 from brainxr.planes import (
     CutPlane,
-    Image,
     axes_of,
     nearest_voxel,
     on_grid,
     planes_along,
     planes_through,
-    quoted,
     read_planes,
+    refuse_no_volume,
+    round_length,
 )
 
 if TYPE_CHECKING:
@@ -188,11 +190,7 @@ def montage(
         if not isinstance(count, int | np.integer) or count < 1:
             raise ValueError(f"{name}={count!r}: give a whole number of 1 or more.")
     axes = axes_of(volume)
-    if axis not in axes or len(axes) < 3:
-        raise GeometryError(
-            f"A montage needs a volume with axes z, y and x, and one of them as axis=; found "
-            f"{quoted(volume.dims)} and axis={axis!r}. A plane is drawn by plot_planes."
-        )
+    refuse_no_volume(axes, axis, "A montage")
     across = [name for name in axes if name != axis]
     refuse_too_big(volume, across, min(int(n), volume.sizes[axis]))
     planes = planes_along(volume, axes, axis, n)
@@ -299,18 +297,6 @@ class _Style:
     vmin: float | None
     vmax: float | None
 
-    def limits(self, images: Sequence[Image]) -> tuple[float, float]:
-        """Limits of contrast: those given, else what suits all of the images."""
-        low, high = contrast_limits(np.concatenate([image.ravel() for image in images]))
-        low = low if self.vmin is None else float(self.vmin)
-        high = high if self.vmax is None else float(self.vmax)
-        if not low < high:
-            raise ValueError(
-                f"Contrast from {low:g} to {high:g} shows nothing: vmin has to be less than vmax. "
-                "Where only one is given, the other follows from what is shown; give both."
-            )
-        return low, high
-
 
 def _paint(
     volume: xr.DataArray, planes: Sequence[CutPlane], layout: _Layout, style: _Style
@@ -321,7 +307,7 @@ def _paint(
     pixels_per_mm = layout.scale * plt.rcParams["figure.dpi"]
     planes = [plane.thin(pixels_per_mm) for plane in planes]
     images = read_planes(volume.variable, planes)
-    low, high = style.limits(images)
+    low, high = chosen_limits(images, style.vmin, style.vmax)
     # the panels are placed by hand, whatever layout the user's settings ask for
     figure: Figure = plt.figure(figsize=layout.figsize, facecolor=BACKGROUND, layout="none")
     for box, plane, image in zip(layout.boxes, planes, images, strict=True):
@@ -403,7 +389,7 @@ def _draw_label(panel: Axes, plane: CutPlane) -> None:
 def _draw_scale_bar(panel: Axes, plane: CutPlane, inches_per_mm: float) -> None:
     """A bar of a round length, up to a third of the panel, in its lower right corner."""
     width, height = plane.size
-    length = _round_length(width / 3)
+    length = round_length(width / 3)
     margin = min(0.12 / inches_per_mm, width / 10, height / 5)
     right, bottom = max(plane.across.edges) - margin, max(plane.down.edges) - margin
     panel.plot(
@@ -424,10 +410,25 @@ def _outlined(width: float) -> Any:
     return [withStroke(linewidth=width, foreground="black")]
 
 
-def _round_length(most: float) -> float:
-    """The longest of 1, 2, 5, 10, 20, ... that is not longer."""
-    power = 10.0 ** math.floor(math.log10(most))
-    return next(digit * power for digit in (5, 2, 1) if digit * power <= most * (1 + 1e-9))
+def colour_table(cmap: str) -> npt.NDArray[np.uint8]:
+    """The 256 colours of a map, from dark to bright: shape (256, 3).
+
+    Raises
+    ------
+    ValueError
+        When there is no map of this name.
+    MissingExtraError
+        When matplotlib is not installed.
+    """
+    colours = _import_pyplot().get_cmap(cmap).resampled(256)(np.arange(256), bytes=True)
+    return np.ascontiguousarray(colours[:, :3])
+
+
+def font_file() -> str:
+    """The typeface that comes with matplotlib, for those who write without it."""
+    import matplotlib as mpl
+
+    return os.path.join(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
 def draw_without_window() -> None:

@@ -1,12 +1,16 @@
-"""How far a conversion is: a bar in terminal and notebook, and a callback for windows."""
+"""How far something is that takes long: a bar, and a callback. The only user of tqdm."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
+
+SECONDS_BEFORE_PROGRESS = 2.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,29 @@ class Reporter:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self._bar.close()
+
+
+def with_progress(
+    items: Iterable[T], label: str, unit: str, progress: bool | None, total: int | None = None
+) -> Iterable[T]:
+    """The same items, with a bar on stderr.
+
+    Parameters
+    ----------
+    items : iterable
+    label, unit : str
+        What is made, and what of it is counted: ``"axial.mp4"``, ``"plane"``.
+    progress : bool, optional
+        Whether to show a bar. Default: in a terminal, after two seconds.
+    total : int, optional
+        How many items there are. Default: their length.
+    """
+    bar: Iterable[T] = _tqdm()(
+        items, label, total, unit=unit,
+        delay=0 if progress else SECONDS_BEFORE_PROGRESS,
+        disable=None if progress is None else not progress,  # None: only in a terminal
+    )  # fmt: skip
+    return bar
 
 
 def _tqdm() -> Any:

@@ -19,7 +19,7 @@ import operator
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from brainxr.errors import GeometryError, StackError, shortlist
 from brainxr.grid import DIMS
 from brainxr.mni152 import MNI152_FILE, read_mni152
 from brainxr.phantom import FULL_SCALE, phantom_slice, spacing_of
+from brainxr.progress import with_progress
 from brainxr.slices import PathLike, is_slice_name
 from brainxr.tiff import write_slice
 
@@ -41,7 +42,6 @@ DEFAULT_SHAPE = {"z": 128, "y": 176, "x": 160}
 FULL_SHAPE = {"z": 1280, "y": 1760, "x": 1760}
 
 MARKER = "sample.json"
-SECONDS_BEFORE_PROGRESS = 2.0
 BYTES_BESIDE_PIXELS = 4096  # of a slice's file: its header, and what rounds up to a disk block
 
 
@@ -295,7 +295,7 @@ def _write_slices(source: _Source, partial: Path, progress: bool | None) -> None
 
     # one after another: two threads are no faster, as their many short steps wait for each
     # other (measured on two processors: 84 ms a slice of 1760 x 1760 alone, 90 by two)
-    for i in _with_progress(range(source.shape["z"]), source, progress):
+    for i in with_progress(range(source.shape["z"]), source.stem, "slice", progress):
         path = str(partial / _slice_name(stem, i))
         write_slice(path, source.slice(i), source.spacing)
         if i == 0:
@@ -333,16 +333,6 @@ def _check_geometry(source: _Source, partial: Path) -> None:
                 f"A spacing of {expected:.6g} µm along {dim} would be read back as {found:.6g} µm "
                 f"(from {stack.spacing}). Name another folder, without a length in its name."
             )
-
-
-def _with_progress(slices: range, source: _Source, progress: bool | None) -> Iterable[int]:
-    from tqdm import tqdm
-
-    return tqdm(
-        slices, source.stem, unit="slice",
-        delay=0 if progress else SECONDS_BEFORE_PROGRESS,
-        disable=None if progress is None else not progress,  # None: only in a terminal
-    )  # fmt: skip
 
 
 def _write_texts(source: _Source, recipe: Mapping[str, Any], partial: Path) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import os
-import socket
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from brainxr import units as u
-from brainxr.background import event_loop_runs, keep_responsive
+from brainxr.background import event_loop_runs, keep_responsive, wait_for_planes
 from brainxr.cost import refuse_too_big
-from brainxr.errors import DisplayError, GeometryError, MissingExtraError
+from brainxr.display import refuse_without_display
+from brainxr.errors import GeometryError, MissingExtraError
 from brainxr.grid import DIMS
 from brainxr.layers import image_layer, layer_dims, middle_present, thin_axes
 
@@ -73,29 +73,56 @@ def view(
     >>> viewer.layers[0].translate.tolist()[1]
     80000.0
     """
-    if viewer is None:
-        _napari()
-        refuse_without_display()  # before anything is read for the contrast
-    thick = [dim for dim in layer_dims(data) if data.sizes.get(dim, 1) > 1]
-    refuse_too_big(data, sorted(thick, key=data.sizes.__getitem__)[-2:])
-    values, kwargs, _ = image_layer(data, **layer_kwargs)
     is_new = viewer is None
     if viewer is None:
-        viewer = _new_window()
-    else:
-        _refuse_other_axes(viewer, kwargs["axis_labels"])
-    try:
-        _add(viewer, values, kwargs, layer_kwargs)
-    except Exception:
-        if is_new:
-            viewer.close()  # an empty window would stay
-        raise
-    _turn_to(viewer, data, is_new)
-    if is_new:
+        viewer = open_window(data, **layer_kwargs)
         keep_responsive(viewer)
+    else:
+        add_layer(viewer, data, **layer_kwargs)
     if block or (block is None and is_new and _is_script()):
         _wait_for(viewer)
     return viewer
+
+
+def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any) -> napari.Viewer:
+    """A new window with one layer, or none where there was an error.
+
+    Parameters
+    ----------
+    data, **layer_kwargs
+        As of `view`.
+    hidden : bool
+        Whether it is drawn without being seen.
+    """
+    _napari()
+    if not hidden:
+        refuse_without_display()  # before anything is read for the contrast
+    layer = _layer(data, layer_kwargs)
+    viewer = _new_window(hidden)
+    if hidden:
+        wait_for_planes(viewer)
+    try:
+        _add(viewer, *layer, layer_kwargs)
+    except BaseException:
+        viewer.close()  # an empty window would stay
+        raise
+    _turn_to(viewer, data, is_new=True)
+    return viewer
+
+
+def add_layer(viewer: ViewerModel, data: xr.DataArray, **layer_kwargs: Any) -> None:
+    """Add a layer to a viewer, and move it there if it is a plane."""
+    values, kwargs = _layer(data, layer_kwargs)
+    _refuse_other_axes(viewer, kwargs["axis_labels"])
+    _add(viewer, values, kwargs, layer_kwargs)
+    _turn_to(viewer, data, is_new=False)
+
+
+def _layer(data: xr.DataArray, own: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    thick = [dim for dim in layer_dims(data) if data.sizes.get(dim, 1) > 1]
+    refuse_too_big(data, sorted(thick, key=data.sizes.__getitem__)[-2:])
+    values, kwargs, _ = image_layer(data, **own)
+    return values, kwargs
 
 
 def _wait_for(viewer: ViewerModel) -> None:
@@ -149,9 +176,9 @@ def _slider_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float,
     return max(low - room, float(bounds.min)), min(high + room, float(bounds.max))
 
 
-def _new_window() -> napari.Viewer:
+def _new_window(hidden: bool) -> napari.Viewer:
     try:
-        viewer: napari.Viewer = _napari().Viewer(title="brainxr")
+        viewer: napari.Viewer = _napari().Viewer(title="brainxr", show=not hidden)
     except ImportError as error:  # napari is there without a Qt
         raise MissingExtraError(
             "napari finds no Qt to open a window with. Install one: pip install 'brainxr[napari]'."
@@ -192,16 +219,21 @@ def _turn_to(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
     """Show the new layer: a new window faces a plane, any window moves to its place."""
     thin = thin_axes(data)
     names = [str(dim) for dim in layer_dims(data)]
-    first = viewer.dims.ndim - len(names)
     if is_new and len(names) > 2:
         viewer.dims.order = tuple(sorted(range(len(names)), key=lambda i: names[i] not in thin))
-    places = {**(middle_present(data) if is_new else {}), **thin}
+    move_to(viewer, data, {**(middle_present(data) if is_new else {}), **thin})
+    if is_new:
+        viewer.reset_view()
+
+
+def move_to(viewer: ViewerModel, data: xr.DataArray, places: Mapping[str, float]) -> None:
+    """Move the sliders to places in µm along axes of the data that are not displayed."""
+    names = [str(dim) for dim in layer_dims(data)]
+    first = viewer.dims.ndim - len(names)
     for name, position in places.items():
         axis = first + names.index(name)
         if axis not in viewer.dims.displayed:
             viewer.dims.set_point(axis, position * _world_units_per_micrometer(viewer, axis))
-    if is_new:
-        viewer.reset_view()
 
 
 def _world_units_per_micrometer(viewer: ViewerModel, axis: int) -> float:
@@ -216,50 +248,3 @@ def _is_script() -> bool:
         return False
     ipython = sys.modules.get("IPython")
     return ipython is None or ipython.get_ipython() is None
-
-
-def has_display() -> bool:
-    """Whether Qt could open a window; it ends the process where it can't."""
-    platform = os.environ.get("QT_QPA_PLATFORM", "")
-    if sys.platform in ("win32", "darwin") or platform.split(":")[0] in ("offscreen", "vnc"):
-        return True
-    if os.environ.get("WAYLAND_DISPLAY"):
-        return True
-    return _x_server_answers(os.environ.get("DISPLAY", ""))
-
-
-def _x_server_answers(display: str) -> bool:
-    host, _, number = display.partition(":")
-    if not number:
-        return False
-    if host and host != "unix":
-        return _answers_at(host, 6000 + int(number.split(".")[0]))
-    name = f"/tmp/.X11-unix/X{number.split('.')[0]}"
-    for address in (name, "\0" + name):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-            try:
-                server.connect(address)
-            except OSError:
-                continue
-            return True
-    return False
-
-
-def _answers_at(host: str, port: int) -> bool:
-    """Whether a forwarded display is there: Qt would abort the process where it isn't."""
-    try:
-        socket.create_connection((host, port), timeout=3).close()
-    except OSError:
-        return False
-    return True
-
-
-def refuse_without_display() -> None:
-    """Refuse to open a window where there is no display, which Qt would not survive."""
-    if not has_display():
-        raise DisplayError(
-            "There is no display to open a window on (DISPLAY is "
-            f"{os.environ.get('DISPLAY') or 'not set'!s}). For pictures use "
-            "data.brain.plot_planes() or .brain.montage(); for napari without a screen set "
-            "QT_QPA_PLATFORM=offscreen, or start a virtual display: xvfb-run python script.py."
-        )

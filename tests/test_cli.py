@@ -79,6 +79,8 @@ def test_info_of_a_store(make_stack: MakeStack, tmp_path: Path) -> None:
         (["view", "{stack}", "--sel", "y=9mm"], "y=9mm is no plane: y goes from 0 to 0.6 mm"),
         (["plot", "{stack}", "-o", "{stack}"], "is no name for a picture"),
         (["plot", "{stack}", "--at", "z=5 mn"], "'mn' is not defined"),
+        (["movie", "{stack}", "-o", "a.avi"], "ends with '.avi'"),
+        (["movie", "{stack}", "--sel", "z=0.1mm"], "A movie needs a volume"),
         (["sample", "phantm"], "phantom"),
     ],
 )
@@ -128,6 +130,15 @@ def test_plot(stack: MadeStack, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert str(picture) in done.stdout
     assert np.asarray(Image.open(picture).convert("L")).std() > 10
+
+
+def test_movie(stack: MadeStack, tmp_path: Path) -> None:
+    target = tmp_path / "a.gif"
+    done = brainxr("movie", stack.path, "-o", target, "--sel", "z=0.1mm:0.3mm", "--size", 64)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(target) in done.stdout
+    with Image.open(target) as picture:
+        assert picture.n_frames == 3
 
 
 def test_sample_and_demo(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Files that are whole or not there: written beside their place, then moved into it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from brainxr.slices import PathLike
+
+
+def checked_target(path: PathLike, suffixes: Sequence[str], what: str) -> Path:
+    """Where a file will be written, refused before anything is read for it.
+
+    Parameters
+    ----------
+    path : path-like
+    suffixes : sequence of str
+        The endings that it may have, in lower case and with their dot.
+    what : str
+        What it will be, for the message: ``"a movie"``.
+
+    Raises
+    ------
+    ValueError
+        When it ends with none of these.
+    OSError
+        When its folder is not there, or a folder is in its place.
+    """
+    target = Path(os.path.abspath(os.path.expanduser(path)))
+    if target.suffix.lower() not in suffixes:
+        found = f"ends with {target.suffix!r}" if target.suffix else "has no ending"
+        example = target.with_suffix(suffixes[0]).name
+        raise ValueError(
+            f"{str(path)!r} {found}; {what} is written to a file that ends with "
+            f"{' or '.join(suffixes)}, for example {example!r}."
+        )
+    if target.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder. Give {what} another name.")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {str(target.parent)!r} to write {what} into. Make it first."
+        )
+    return target
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A hidden path beside the target to write to; it takes the target's place at the end.
+
+    What stood there before stays until the new file is whole, and for good where there
+    was an error, or Ctrl-C.
+    """
+    # the ending goes on, since libraries choose the format by it
+    partial = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:12]}.partial{target.suffix}")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
