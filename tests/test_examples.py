@@ -57,6 +57,13 @@ def test_projection(tmp_path: Path) -> None:
     assert (tmp_path / "projection.png").stat().st_size > 5000
 
 
+def test_convert(tmp_path: Path) -> None:
+    out = run("convert.py", str(tmp_path), cwd=tmp_path)
+    assert "level 0: {'z': 128, " in out
+    assert "level 1: {'z': 64, " in out
+    assert (tmp_path / "phantom.ome.zarr" / "zarr.json").is_file()
+
+
 def test_own_stack(tmp_path: Path) -> None:
     out = run("own_stack.py", cwd=tmp_path)
     assert "spacing by name '5um'" in out
