@@ -23,7 +23,7 @@ from dask.utils import parse_bytes
 from brainxr.errors import GeometryError, TooBigError
 
 # Voxels of a chunk along each axis, and of a shard along the slowest to the fastest one
-# of the source; measured, see docs/performance.md.
+# of the source; measured, see docs/design.md.
 CHUNK = 64
 SHARD = (64, 512, 512)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from brainxr.arraymeta import chunk_key
@@ -14,7 +15,7 @@ from brainxr.blocking import Blocking
 from brainxr.lazyarray import StackArray
 from brainxr.pool import run_all
 from brainxr.pyramid import Method, halve
-from brainxr.shards import Packing, pack_shard, whole_chunk
+from brainxr.shards import Packing, pack_chunk, pack_shard
 from brainxr.target import Note, Target
 
 # Values that are noted of a volume, for the limits of contrast.
@@ -54,12 +55,14 @@ class BoxWriter:
         if values is None:
             values = self._part(box).read()
         sample = self._sample(values)
+        keys: list[str] = []
         for number in range(len(self.blocking.levels)):
             if number:
                 values = halve(values, self._halved(number), self.method)
             if number >= self.first:
-                self._write(number, box, values)
-        self.store.finish(box, Note(sample, source))
+                keys += self._write(number, box, values)
+        del values
+        self.store.finish(box, Note(sample, source), keys)
         return box
 
     def fingerprint(self, box: tuple[int, ...]) -> str:
@@ -84,18 +87,22 @@ class BoxWriter:
         step = math.ceil((values.size / wanted) ** (1 / values.ndim))
         return values[(slice(None, None, max(1, step)),) * values.ndim].copy()
 
-    def _write(self, number: int, box: Sequence[int], values: npt.NDArray[Any]) -> None:
-        level = self.blocking.levels[number]
+    def _write(self, number: int, box: Sequence[int], values: npt.NDArray[Any]) -> list[str]:
+        """Pack and write a box's shards of a level, on all processors; their names."""
+        shards = [
+            (f"{number}/{chunk_key(self.version, place)}", window)
+            for place, window in self.blocking.shards(self.blocking.levels[number], box)
+        ]
 
-        def write(shard: tuple[tuple[int, ...], tuple[slice, ...]]) -> None:
-            place, window = shard
-            key = f"{number}/{chunk_key(self.version, place)}"
-            self.store.write(key, self._packed(number, values[window]))
+        def write(shard: tuple[str, tuple[slice, ...]]) -> None:
+            key, window = shard
+            self.store.write(key, self._packed(number, values[window]).data)
 
-        run_all(write, list(self.blocking.shards(level, box)))
+        run_all(write, shards)
+        return [key for key, _ in shards]
 
-    def _packed(self, number: int, values: npt.NDArray[Any]) -> list[bytes]:
+    def _packed(self, number: int, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         level = self.blocking.levels[number]
         if self.version == "0.4":
-            return [self.packing.pack(whole_chunk(values, level.chunks, self.packing.dtype))]
+            return pack_chunk(values, level.chunks, self.packing)
         return pack_shard(values, level.chunks, level.per_shard, self.packing)

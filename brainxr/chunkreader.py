@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.buffers import Buffers
+from brainxr.checksum import crc32c
 from brainxr.chunks import ChunkLayout, Span, spans
 from brainxr.decoders import unpack, unpack_part
 from brainxr.pool import run_all, workers
@@ -95,19 +96,6 @@ class Shard:
     verified: npt.NDArray[np.bool_]
 
 
-class _Buffers(threading.local):
-    """Memory that each thread uses again: new memory costs as much as reading into it."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, npt.NDArray[np.uint8]] = {}
-
-    def get(self, name: str, size: int) -> npt.NDArray[np.uint8]:
-        held = self._held.get(name)
-        if held is None or held.size < size:
-            held = self._held[name] = np.empty(size, np.uint8)
-        return held[:size]
-
-
 class ChunkReader:
     """Reads parts of an array; safe in several threads at a time.
 
@@ -130,7 +118,7 @@ class ChunkReader:
         self._shards: OrderedDict[tuple[int, ...], Shard] = OrderedDict()
         self._index_bytes = 0
         self._lock = threading.Lock()
-        self._buffers = _Buffers()
+        self._buffers = Buffers()
         self._per_shard = counts = layout.per_shard
         self._strides = [math.prod(counts[axis + 1 :]) for axis in range(len(counts))]
 
@@ -301,7 +289,7 @@ class _Chunk:
             raise Damage(f"it has {self.size} bytes, which is less than its checksum")
         return _Chunk(self.descriptor, self.offset, self.size - _CHECKSUM_BYTES)
 
-    def check(self, buffers: _Buffers) -> None:
+    def check(self, buffers: Buffers) -> None:
         """Read all of it with the checksum that follows, and compare."""
         packed = buffers.get("packed", self.size + _CHECKSUM_BYTES)
         fill(self.descriptor, packed, self.offset)
@@ -309,7 +297,7 @@ class _Chunk:
         self._all = packed[:-_CHECKSUM_BYTES]
         self._start = memoryview(self._all.data)
 
-    def all(self, buffers: _Buffers) -> npt.NDArray[np.uint8]:
+    def all(self, buffers: Buffers) -> npt.NDArray[np.uint8]:
         if self._all is None:
             self._all = buffers.get("packed", self.size)
             fill(self.descriptor, self._all, self.offset)
@@ -344,7 +332,7 @@ def fill(descriptor: int, buffer: npt.NDArray[np.uint8], offset: int) -> None:
 
 def compare_checksum(packed: npt.NDArray[np.uint8], what: str) -> None:
     """Compare bytes with the crc32c that follows them."""
-    found = google_crc32c.value(packed[:-_CHECKSUM_BYTES])
+    found = crc32c(packed[:-_CHECKSUM_BYTES])
     expected = int(packed[-_CHECKSUM_BYTES:].view("<u4")[0])
     if found != expected:
         raise Damage(

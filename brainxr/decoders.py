@@ -1,4 +1,4 @@
-"""What undoes compression: all of it, or a part of what Blosc packed without the rest.
+"""Compression by Blosc, and what undoes it: all, or a part of a buffer without the rest.
 
 Blosc cuts a buffer into blocks, each compressed by itself: an axial plane of a chunk is
 a few of them. imagecodecs unpacks only whole buffers, so the blocks are found here, and
@@ -194,3 +194,30 @@ def _unshuffled(block: npt.NDArray[np.uint8], itemsize: int) -> npt.NDArray[np.u
     whole = block[: count * itemsize].reshape(itemsize, count)
     result[: count * itemsize].reshape(count, itemsize)[...] = whole.T
     return result
+
+
+def pack(
+    values: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], *, compressor: str, level: int,
+    itemsize: int,
+) -> int:  # fmt: skip
+    """Compress by Blosc on this thread; bytes of the packed buffer.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of uint8
+    out : numpy.ndarray of uint8
+        Receives them; `HEADER_BYTES` longer than the values, which is all that they take when
+        they can't be compressed.
+    compressor : str
+        ``"lz4"``, ``"zstd"``.
+    level : int
+    itemsize : int
+        Bytes of an element, whose first, second, ... bytes are put together.
+    """
+    # any buffer will do, which its annotations don't say
+    encode: Any = imagecodecs.blosc_encode
+    packed = encode(
+        values, out=out, level=level, compressor=compressor, typesize=itemsize, numthreads=1,
+        shuffle="shuffle" if itemsize > 1 else "noshuffle",
+    )  # fmt: skip
+    return len(packed)

@@ -75,14 +75,14 @@ class RemoteStore:
         except FileNotFoundError:
             return None
 
-    def write(self, key: str, pieces: Sequence[bytes]) -> None:
+    def write(self, key: str, content: memoryview) -> None:
         """Write an object."""
         with self._reaching() as (files, root):
-            self._put(files, f"{root}/{key}", b"".join(pieces))
+            self._put(files, f"{root}/{key}", bytes(content))
 
-    def finish(self, box: Box, note: Note) -> None:
+    def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
         """Note that all objects of a box are written."""
-        self.write(f"{NOTES}/finished/{box_name(box)}", [note.to_bytes()])
+        self.write(f"{NOTES}/finished/{box_name(box)}", memoryview(note.to_bytes()))
 
     def finished(self) -> dict[Box, Note]:
         """Boxes that need not be written again, and what was noted of each."""

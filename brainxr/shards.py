@@ -16,10 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-import google_crc32c
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
+
+from brainxr.buffers import Buffers
+from brainxr.checksum import crc32c
+from brainxr.decoders import HEADER_BYTES, pack
 
 CodecName: TypeAlias = Literal["lz4", "zstd", "none"]
 
@@ -29,6 +31,10 @@ CODECS: tuple[str, ...] = (*LEVELS, "none")
 
 # Offset and size in the index of a chunk that is all zero, which is not stored.
 EMPTY = np.iinfo(np.uint64).max
+
+CHECKSUM_BYTES = 4
+
+_buffers = Buffers()
 
 
 @dataclass(frozen=True)
@@ -40,16 +46,12 @@ class Packing:
     dtype : numpy.dtype
         As stored: little-endian.
     codec : {"lz4", "zstd", "none"}
-    block : int
-        Bytes that Blosc compresses by themselves, and that can be read by themselves; 0
-        for its own choice.
     checksum : bool
         Whether a crc32c follows.
     """
 
     dtype: np.dtype[Any]
     codec: CodecName = "lz4"
-    block: int = 0
     checksum: bool = True
 
     def codecs(self) -> list[dict[str, Any]]:
@@ -69,35 +71,50 @@ class Packing:
         return {"id": "blosc", **self._blosc(), "shuffle": int(self._shuffled)}
 
     def _blosc(self) -> dict[str, Any]:
-        return {"cname": self.codec, "clevel": LEVELS[self.codec], "blocksize": self.block}
+        return {"cname": self.codec, "clevel": LEVELS[self.codec], "blocksize": 0}
 
     @property
     def _shuffled(self) -> bool:
         return self.dtype.itemsize > 1
 
-    def pack(self, values: npt.NDArray[Any]) -> bytes:
-        """Bytes of a chunk; C-contiguous, of `dtype`."""
-        packed = values.tobytes() if self.codec == "none" else self._compressed(values)
-        return packed + _crc32c(packed) if self.checksum else packed
+    def most(self, voxels: int) -> int:
+        """Bytes that a chunk of so many voxels takes at most."""
+        return voxels * self.dtype.itemsize + HEADER_BYTES + CHECKSUM_BYTES
 
-    def _compressed(self, values: npt.NDArray[Any]) -> bytes:
-        stored: Any = values.reshape(-1).view("u1")  # any buffer will do
-        packed = imagecodecs.blosc_encode(
-            stored, level=LEVELS[self.codec], compressor=self.codec,
-            shuffle="shuffle" if self._shuffled else "noshuffle",
-            typesize=self.dtype.itemsize, blocksize=self.block or None, numthreads=1,
-        )  # fmt: skip
-        return bytes(packed)
+    def pack(self, values: npt.NDArray[Any], out: npt.NDArray[np.uint8]) -> int:
+        """Pack a chunk into `out`, which has room for `most`; the bytes that it takes."""
+        stored = values.reshape(-1).view(np.uint8)
+        if self.codec == "none":
+            size = stored.size
+            out[:size] = stored
+        else:
+            size = pack(
+                stored, out[: stored.size + HEADER_BYTES], compressor=self.codec,
+                level=LEVELS[self.codec], itemsize=self.dtype.itemsize,
+            )  # fmt: skip
+        return size + _add_checksum(out, size) if self.checksum else size
 
 
-def _crc32c(data: bytes) -> bytes:
-    return int(google_crc32c.value(data)).to_bytes(4, "little")
+def _add_checksum(out: npt.NDArray[np.uint8], size: int) -> int:
+    """Write the checksum of the first so many bytes behind them."""
+    found = crc32c(out[:size]).to_bytes(CHECKSUM_BYTES, "little")
+    out[size : size + CHECKSUM_BYTES] = np.frombuffer(found, np.uint8)
+    return CHECKSUM_BYTES
+
+
+def pack_chunk(
+    values: npt.NDArray[Any], chunks: Sequence[int], packing: Packing
+) -> npt.NDArray[np.uint8]:
+    """Bytes of a chunk that is a file by itself; until this thread packs the next."""
+    chunk = whole_chunk(values, chunks, packing.dtype)
+    out = _buffers.get("file", packing.most(chunk.size))
+    return out[: packing.pack(chunk, out)]
 
 
 def pack_shard(
     values: npt.NDArray[Any], chunks: Sequence[int], per_shard: Sequence[int], packing: Packing
-) -> list[bytes]:
-    """Bytes of a shard, in pieces: its chunks, and the index that says where each is.
+) -> npt.NDArray[np.uint8]:
+    """Bytes of a shard: its chunks, and the index that says where each is.
 
     Parameters
     ----------
@@ -108,17 +125,26 @@ def pack_shard(
     per_shard : sequence of int
         Chunks along each axis of a whole shard.
     packing : Packing
+
+    Returns
+    -------
+    numpy.ndarray of uint8
+        In memory that this thread uses again for the next shard.
     """
-    pieces: list[bytes] = []
     index = np.full((math.prod(per_shard), 2), EMPTY, "<u8")
-    offset = 0
+    there = math.prod(-(-n // c) for n, c in zip(values.shape, chunks, strict=True))
+    room = there * packing.most(math.prod(chunks)) + index.nbytes + CHECKSUM_BYTES
+    out = _buffers.get("file", room)
+    end = 0
     for place, chunk in _chunks(values, chunks, per_shard, packing.dtype):
-        if chunk.view("u1").any():  # by its bytes: -0.0 is not 0
-            pieces.append(packing.pack(chunk))
-            index[place] = offset, len(pieces[-1])
-            offset += len(pieces[-1])
-    stored = index.tobytes()
-    return [*pieces, stored, _crc32c(stored)]
+        if chunk.view(np.uint8).any():  # by its bytes: -0.0 is not 0
+            size = packing.pack(chunk, out[end:])
+            index[place] = end, size
+            end += size
+    last = out[end : end + index.nbytes + CHECKSUM_BYTES]
+    last[: index.nbytes] = index.reshape(-1).view(np.uint8)
+    _add_checksum(last, index.nbytes)
+    return out[: end + last.size]
 
 
 def _chunks(
@@ -136,9 +162,13 @@ def _chunks(
 def whole_chunk(
     values: npt.NDArray[Any], chunks: Sequence[int], dtype: np.dtype[Any]
 ) -> npt.NDArray[Any]:
-    """A chunk as it is stored: filled up with zeros where the volume ends in it."""
-    if values.shape == tuple(chunks):
-        return np.ascontiguousarray(values, dtype)
-    whole = np.zeros(chunks, dtype)
+    """A chunk as it is stored: filled up with zeros where the volume ends in it.
+
+    In memory that this thread uses again for the next chunk.
+    """
+    size = math.prod(chunks) * dtype.itemsize
+    whole = _buffers.get("chunk", size).view(dtype).reshape(tuple(chunks))
+    if values.shape != whole.shape:
+        whole[...] = 0
     whole[tuple(map(slice, values.shape))] = values
     return whole

@@ -53,11 +53,11 @@ class Target(Protocol):
     def begin(self, recipe: Mapping[str, Any], overwrite: bool) -> None:
         """Begin, or go on where the same was begun before."""
 
-    def write(self, key: str, pieces: Sequence[bytes]) -> None:
-        """Write a file of the store, and wait until it is safe."""
+    def write(self, key: str, content: memoryview) -> None:
+        """Write a file of the store."""
 
-    def finish(self, box: Box, note: Note) -> None:
-        """Note that all files of a box are written."""
+    def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
+        """Wait until these files of a box are safe, and note that they are written."""
 
     def finished(self) -> dict[Box, Note]:
         """Boxes that need not be written again, and what was noted of each."""

@@ -57,12 +57,15 @@ def _tasks(writer: BoxWriter, data: xr.DataArray, boxes: Sequence[Box]) -> dict[
 
 
 def _at_once(writer: BoxWriter, data: xr.DataArray, memory: int) -> int:
-    """How many boxes fit in memory at a time, and not many more than there are processors."""
+    """How many boxes fit in memory at a time, and not more than two a processor.
+
+    Two, so that one is packed while the other waits for the disk.
+    """
     sizes = zip(writer.blocking.box, data.shape, strict=True)
     a_task = BOXES_OF_A_TASK * data.dtype.itemsize
     for size, whole in sizes:
         a_task *= min(size, whole)
-    return max(1, min(workers(), int(memory / a_task)))
+    return max(1, min(2 * workers(), int(memory / a_task)))
 
 
 class _Finished(Callback):

@@ -81,7 +81,7 @@ class Unfinished:
             for name in ("finished", "store"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             if not (self.folder / "recipe.json").exists():
-                _write(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
+                _write(self.folder / "recipe.json.new", json.dumps(recipe, indent=1).encode())
                 os.replace(self.folder / "recipe.json.new", self.folder / "recipe.json")
 
     def _bring_back(self) -> None:
@@ -118,17 +118,21 @@ class Unfinished:
 
     # --- writing ---
 
-    def write(self, key: str, pieces: Sequence[bytes]) -> None:
-        """Write a file of the store, and wait until the disk has it."""
+    def write(self, key: str, content: memoryview) -> None:
+        """Write a file of the store."""
         path = self.folder / "store" / key
         with self._writing(path):
-            _write(path, pieces)
+            _write(path, content)
 
-    def finish(self, box: Box, note: Note) -> None:
-        """Note that all files of a box are written."""
+    def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
+        """Wait until the disk has these files of a box, and note that they are written."""
+        for key in keys:
+            with self._writing(self.folder / "store" / key):
+                _sync(self.folder / "store" / key)
         path = self.folder / "finished" / box_name(box)
         with self._writing(path):
-            _write(path.with_suffix(".new"), [note.to_bytes()])
+            _write(path.with_suffix(".new"), note.to_bytes())
+            _sync(path.with_suffix(".new"))
             os.replace(path.with_suffix(".new"), path)
 
     def finished(self) -> dict[Box, Note]:
@@ -165,7 +169,8 @@ class Unfinished:
         """Put the store in its place; one that was there before goes when the new one stands."""
         store, old = self.folder / "store", self.folder / "replaced"
         with self._writing(Path(self.target)):
-            _sync_folder(store)
+            for path in (store, *store.rglob("*.json"), *store.rglob(".z*")):
+                _sync(path)
             replaces = os.path.lexists(self.target)
             if replaces:
                 os.rename(self.target, old)
@@ -175,22 +180,21 @@ class Unfinished:
                 if replaces:
                     os.rename(old, self.target)
                 raise
-            _sync_folder(self.folder.parent)
+            _sync(self.folder.parent)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _write(path: Path, pieces: Sequence[bytes]) -> None:
+def _write(path: Path, content: bytes | memoryview) -> None:
     try:
-        _write_file(path, pieces)
+        _write_file(path, content)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_file(path, pieces)
+        _write_file(path, content)
 
 
-def _write_file(path: Path, pieces: Sequence[bytes]) -> None:
+def _write_file(path: Path, content: bytes | memoryview) -> None:
     with open(path, "wb", buffering=0) as file:
-        _write_all(file.fileno(), memoryview(b"".join(pieces)))
-        os.fsync(file.fileno())
+        _write_all(file.fileno(), memoryview(content))
 
 
 def _write_all(descriptor: int, content: memoryview) -> None:
@@ -199,11 +203,11 @@ def _write_all(descriptor: int, content: memoryview) -> None:
         content = content[os.write(descriptor, content) :]
 
 
-def _sync_folder(path: Path) -> None:
-    """Have the names in a folder on the disk; Windows does so by itself."""
-    if os.name == "nt":
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
+    if os.name == "nt" and path.is_dir():  # which does so by itself
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
