@@ -26,7 +26,9 @@ from brainxr.errors import (
     StoreError,
     StoreReadError,
     TooBigError,
+    UnitWarning,
 )
+from brainxr.fromviewer import labels, points, selection
 from brainxr.movies import movie
 from brainxr.samples import sample
 from brainxr.screenshots import screenshot
@@ -49,11 +51,15 @@ __all__ = [
     "StoreError",
     "StoreReadError",
     "TooBigError",
+    "UnitWarning",
     "check",
+    "labels",
     "movie",
     "open",
     "open_pyramid",
+    "points",
     "sample",
     "screenshot",
+    "selection",
     "view",
 ]
