@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -10,6 +11,7 @@ import xarray as xr
 from brainxr import units as u
 from brainxr.grid import VoxelGrid
 from brainxr.index import UnitIndex
+from brainxr.slices import PathLike
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +84,32 @@ class BrainAccessor:
         from brainxr.cost import cost
 
         return cost(self._data)
+
+    def to_ome_zarr(self, path: PathLike, **options: Any) -> Path | str:
+        """Write it as a pyramid into an OME-Zarr store; see `brainxr.convert.to_ome_zarr`.
+
+        Examples
+        --------
+        >>> vol = brainxr.open(brainxr.sample("phantom"))
+        >>> store = vol.brain.to_ome_zarr("brain.ome.zarr", progress=False)
+        >>> brainxr.open_pyramid(store)["1"]["intensity"].sizes["z"]
+        64
+        """
+        from brainxr.convert import to_ome_zarr
+
+        return to_ome_zarr(self._data, path, **options)
+
+    def build_levels(self, **options: Any) -> Path:
+        """Make coarser levels beside a stack, for looking; see `brainxr.convert.build_levels`.
+
+        Examples
+        --------
+        >>> vol = brainxr.open(brainxr.sample("phantom"))
+        >>> store = vol.brain.build_levels(progress=False)
+        """
+        from brainxr.convert import build_levels
+
+        return build_levels(self._data, **options)
 
     def sel(
         self, indexers: Mapping[Hashable, Any] | None = None, method: str | None = None,

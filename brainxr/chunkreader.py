@@ -43,18 +43,30 @@ _FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 ChunkJob: TypeAlias = tuple[int, tuple[Span, ...]]
 
 
-class DamagedChunk(Exception):
-    """A chunk, by its numbers, that can't be read, and why; its file."""
+RESTORE = "Restore that file, or make the store again."
 
-    def __init__(self, chunk: tuple[int, ...], path: str, why: str) -> None:
-        super().__init__(chunk, path, why)
+
+class DamagedChunk(Exception):
+    """A chunk, by its numbers, that can't be read; its file, why, and what to do."""
+
+    def __init__(self, chunk: tuple[int, ...], path: str, why: str, advice: str = RESTORE) -> None:
+        super().__init__(chunk, path, why, advice)
         self.chunk = chunk
         self.path = path
         self.why = why
+        self.advice = advice
 
 
 class Damage(Exception):
     """Why bytes can't be those of a chunk."""
+
+    advice = RESTORE
+
+
+class Changed(Damage):
+    """A file is not the one that was there."""
+
+    advice = "Open the store again."
 
 
 class FileJob(NamedTuple):
@@ -183,7 +195,8 @@ class ChunkReader:
             for place, cut in job.chunks:
                 self._read_chunk(descriptor, shard, place, cut, out)
         except (Damage, OSError) as error:
-            raise DamagedChunk(_numbers(cut), path, str(error)) from error
+            advice = getattr(error, "advice", RESTORE)
+            raise DamagedChunk(_numbers(cut), path, str(error), advice) from error
         finally:
             os.close(descriptor)
 
@@ -191,7 +204,7 @@ class ChunkReader:
         """What is known of an open file; what was known before it changed is forgotten."""
         status = os.fstat(descriptor)
         if max(status.st_mtime_ns, status.st_ctime_ns) > self.opened_at:
-            raise Damage("the file was changed after the store was opened; open it again")
+            raise Changed("the file was changed after the store was opened")
         stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
         known = self._shards.get(number)
         if known is None or known.stamp != stamp:

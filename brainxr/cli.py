@@ -16,7 +16,10 @@ import brainxr
 from brainxr.cost import show_bytes
 from brainxr.grid import DIMS
 from brainxr.lazyarray import StackArray
+from brainxr.ngff import VERSIONS
 from brainxr.omezarr import find_image
+from brainxr.pyramid import METHODS
+from brainxr.shards import CODECS
 from brainxr.stack import PLANES, Stack, find_stack
 from brainxr.volume import Volume
 from brainxr.zarrstore import is_store
@@ -35,8 +38,9 @@ class _Main(click.Group):
         except click.ClickException as error:
             click.echo(f"brainxr: {_one_line(error)} Try 'brainxr --help'.", err=True)
             code = 1
-        except click.Abort:
-            click.echo("brainxr: interrupted", err=True)
+        except click.Abort as error:
+            notes = " ".join(["interrupted.", *getattr(error.__cause__, "__notes__", [])])
+            click.echo(f"brainxr: {notes}", err=True)
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -141,6 +145,51 @@ def view(path: str, selection: str | None, **options: Any) -> None:
     """Open a stack, or a part of it, in napari."""
     volume = brainxr.open(path, **_parsed(options))
     brainxr.view(_select(volume, selection), block=True)
+
+
+@main.command(short_help="Write a stack, or a part of it, as a pyramid.")
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST")
+@click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
+@click.option("--levels", type=int, help="How many. Default: until the coarsest is small.")
+@click.option("--method", type=click.Choice(METHODS), default="mean", show_default=True)
+@click.option("--chunks", help="Voxels: '64', or per axis: 'z=32,y=64,x=64'. Default: 64.")
+@click.option("--shards", help="Voxels in a file, as --chunks. Default: by the memory.")
+@click.option("--codec", type=click.Choice(CODECS), default="lz4", show_default=True)
+@click.option("--version", type=click.Choice(VERSIONS), default="0.5", show_default=True)
+@click.option("--memory", help="What it may take at a time. Default: 1 GiB.")
+@click.option("--overwrite", is_flag=True, help="Replace DST once the new one is complete.")
+@click.option("--no-progress", is_flag=True, help="Without a bar.")
+@_stack_options
+def convert(source: str, target: str, **options: Any) -> None:
+    """Write SRC, a stack or store, or a part of it, into the OME-Zarr store DST.
+
+    What was interrupted goes on when the same is typed again.
+    """
+    own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
+    cut = {name: _voxels(options.pop(name)) for name in ("chunks", "shards")}
+    progress, selection = not options.pop("no_progress"), options.pop("selection")
+    asked = {name: value for name, value in (cut | options).items() if value is not None}
+    volume = _select(brainxr.open(source, **_parsed(own)), selection)
+    click.echo(f"Wrote {volume.brain.to_ome_zarr(target, progress=progress, **asked)}")
+
+
+@main.command(short_help="Make coarser levels beside a stack, to look at it.")
+@click.argument("path")
+@click.option("--beside", is_flag=True, help="Next to the stack, and not in the user's cache.")
+@click.option("--levels", type=int, help="How many, with the stack. Default: until it is small.")
+@click.option("--method", type=click.Choice(METHODS), default="mean", show_default=True)
+@click.option("--codec", type=click.Choice(CODECS), default="lz4", show_default=True)
+@click.option("--memory", help="What it may take at a time. Default: 1 GiB.")
+@click.option("--no-progress", is_flag=True, help="Without a bar.")
+@_stack_options
+def levels(path: str, **options: Any) -> None:
+    """Make the coarser levels of a stack, by which the viewer zooms; the stack stays as it is."""
+    own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
+    progress = not options.pop("no_progress")
+    asked = {name: value for name, value in options.items() if value is not None}
+    volume = brainxr.open(path, **_parsed(own))
+    click.echo(f"Wrote {volume.brain.build_levels(progress=progress, **asked)}")
 
 
 @main.command(short_help="Make a sample: phantom or mni152.")
@@ -281,7 +330,8 @@ def _one_line(error: Exception) -> str:
         text = error.args[0]
     elif isinstance(error, click.ClickException):
         text = error.format_message()
-    return " ".join(str(text).split()) or type(error).__name__
+    lines = [str(text) or type(error).__name__, *getattr(error, "__notes__", [])]
+    return " ".join(" ".join(lines).split())
 
 
 # --- what is typed ----------------------------------------------------------------
@@ -321,6 +371,13 @@ def _number_or_text(text: str | None) -> Any:
         return None if not text else float(text)
     except ValueError:
         return text
+
+
+def _voxels(text: str | None) -> Any:
+    """``"64"``, or ``"z=32,y=64"`` as a mapping."""
+    if text is None or "=" not in text:
+        return None if text is None else _whole("--chunks or --shards", text)
+    return {dim: _whole(dim, count) for dim, count in _pairs(text).items()}
 
 
 def _whole(dim: str, text: str) -> int:

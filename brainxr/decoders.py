@@ -22,13 +22,6 @@ import numpy.typing as npt
 # Gives so many bytes of the packed buffer from a place on.
 Fetch: TypeAlias = Callable[[int, int], memoryview]
 
-_DECODERS: Mapping[str, Callable[..., Any]] = {
-    "blosc": imagecodecs.blosc_decode,
-    "zstd": imagecodecs.zstd_decode,
-    "gzip": imagecodecs.gzip_decode,
-    "zlib": imagecodecs.zlib_decode,
-}
-
 HEADER_BYTES = 16
 _SHUFFLED, _COPIED, _BITSHUFFLED, _NOT_SPLIT = 0x01, 0x02, 0x04, 0x10
 _LZ4, _ZSTD = 1, 4
@@ -84,7 +77,7 @@ def unpack(
     Returns
     -------
     numpy.ndarray of uint8
-        `out`; or `packed` itself where there is no compressor.
+        `out`; or a view of `packed` where nothing was compressed, noise for example.
 
     Raises
     ------
@@ -95,6 +88,27 @@ def unpack(
     if len(unpacked) != out.size:
         raise ValueError(f"it has {len(unpacked)} bytes, expected {out.size}")
     return np.asarray(unpacked)
+
+
+def _blosc_decode(packed: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]) -> Any:
+    """Unpack what Blosc packed; of what it kept as it was, a view.
+
+    Its library believes the header, and would read beyond the end of a buffer that was cut.
+    """
+    header = Packed.of(memoryview(packed.data))
+    if header.packed != packed.size:
+        raise ValueError(f"it has {packed.size} bytes, and its header says {header.packed}")
+    if header.flags & _COPIED and packed.size == HEADER_BYTES + header.size:
+        return packed[HEADER_BYTES:]
+    return imagecodecs.blosc_decode(packed, out=out)  # type: ignore[arg-type]
+
+
+_DECODERS: Mapping[str, Callable[..., Any]] = {
+    "blosc": _blosc_decode,
+    "zstd": imagecodecs.zstd_decode,
+    "gzip": imagecodecs.gzip_decode,
+    "zlib": imagecodecs.zlib_decode,
+}
 
 
 def unpack_part(fetch: Fetch, size: int, start: int, stop: int) -> npt.NDArray[np.uint8] | None:

@@ -43,6 +43,18 @@ class StoreReadError(StoreError, OSError):
     __str__ = Exception.__str__
 
 
+class StoreExistsError(StoreError, FileExistsError):
+    """There is something already where a store was to be written."""
+
+    __str__ = Exception.__str__
+
+
+class StoreWriteError(StoreError, OSError):
+    """A store can't be written: the disk is full, or the place forbidden."""
+
+    __str__ = Exception.__str__
+
+
 class GeometryError(ValueError):
     """Coordinates don't tell where the voxels are, or not what was asked."""
 

@@ -8,7 +8,7 @@ with a scalar and dark first slices; so everything is given, always in one unit.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal, Self, TypeAlias
@@ -23,6 +23,7 @@ from brainxr.contrast import contrast_limits
 from brainxr.errors import GeometryError
 from brainxr.grid import DIMS, Lattice, spatial_dims
 from brainxr.lazyarray import StackArray, expand_key
+from brainxr.levels import levels_beside
 from brainxr.zoom import Line, Zoom
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], Literal["image"]]
@@ -225,7 +226,21 @@ def _zoom(values: Any, axes: Sequence[Axis]) -> Zoom | None:
         axis.name: Line(axis.translate, axis.scale, size)
         for axis, size in zip(axes, values.shape, strict=True)
     }
-    return Zoom.of(values, lines, values.source.levels())
+    levels = values.source.levels() or levels_beside(values.source, *_grid(values, lines))
+    return Zoom.of(values, lines, levels)
+
+
+def _grid(
+    values: StackArray, lines: Mapping[str, Line]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Origin and spacing of the source, of which this is a selection without gaps."""
+    origin, spacing = {}, {}
+    for dim, line in lines.items():
+        places = np.asarray(values.choices[values.source.axes.index(dim)])
+        stride = int(places[1] - places[0]) if places.size > 1 else 1
+        spacing[dim] = line.step / stride
+        origin[dim] = line.start - int(places[0]) * spacing[dim]
+    return origin, spacing
 
 
 def _upwards(values: Any, axes: Sequence[Axis]) -> Any:

@@ -47,6 +47,8 @@ class Source(Protocol):
         Roughly how many bytes a second can be read and decoded, rather too few than too many.
     piece : str
         What is read as a whole, for people: ``"slice"``, ``"chunk"``.
+    place : str
+        Folder, file or URL.
     """
 
     @property
@@ -63,6 +65,8 @@ class Source(Protocol):
     def speed(self) -> float: ...
     @property
     def piece(self) -> str: ...
+    @property
+    def place(self) -> str: ...
 
     def read(self, needed: Sequence[Rows], out: npt.NDArray[Any]) -> None:
         """Read these places along each axis into an array of their shape, C-contiguous."""
@@ -86,6 +90,9 @@ class Source(Protocol):
 
     def levels(self) -> Sequence[PlacedArray]:
         """Levels of the same image, finest first; none where there is no pyramid."""
+
+    def fingerprint(self, needed: Sequence[Rows]) -> str:
+        """Of the files that these places are in: other names, sizes or times give another."""
 
 
 @dataclass(frozen=True, eq=False)

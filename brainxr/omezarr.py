@@ -81,9 +81,10 @@ class StoredImage:
             numbers along these axes.
         """
         count = len(self.image.levels)
-        if not -count <= level < count:
+        if not isinstance(level, int) or not -count <= level < count:
+            where = self.location.path
             raise StoreError(
-                f"There is no level {level} in {self.location.path!r}, which has 0 to {count - 1}."
+                f"There is no level {level!r} in {where!r}, which has 0 to {count - 1}."
             )
         found = self.image.levels[level]
         array = self._array(found)

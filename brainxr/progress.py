@@ -1,13 +1,95 @@
-"""A bar for what takes long. The only user of tqdm."""
+"""How far something is that takes long: a bar, and a callback. The only user of tqdm."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+import importlib.util
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
 
 SECONDS_BEFORE_PROGRESS = 2.0
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a conversion is.
+
+    Attributes
+    ----------
+    done, total : int
+        Slabs of the volume that are written, and that there are.
+    bytes_done, bytes_total : int
+        Bytes of the volume, uncompressed.
+    """
+
+    done: int
+    total: int
+    bytes_done: int
+    bytes_total: int
+
+
+Callback: TypeAlias = Callable[[Progress], object]
+
+
+class Reporter:
+    """Tells a bar and a callback of each slab that is finished.
+
+    Parameters
+    ----------
+    label : str
+    sizes : mapping of box to int
+        Bytes of each slab.
+    already : collection of boxes
+        What was finished before; it doesn't count in the speed.
+    bar : bool
+    callback : callable, optional
+        Is given a `Progress` after each slab, and one at the beginning.
+    """
+
+    def __init__(
+        self, label: str, sizes: dict[tuple[int, ...], int], already: list[tuple[int, ...]],
+        bar: bool, callback: Callback | None,
+    ) -> None:  # fmt: skip
+        self._sizes = sizes
+        self._done = len(already)
+        self._bytes = sum(sizes[box] for box in already)
+        self._callback = callback
+        self._bar = self._open_bar(label, bar)
+
+    def _open_bar(self, label: str, shown: bool) -> Any:
+        return _tqdm()(
+            desc=label, total=sum(self._sizes.values()), initial=self._bytes, disable=not shown,
+            unit="B", unit_scale=True, unit_divisor=1000, postfix=self._slabs(), smoothing=0.1,
+        )  # fmt: skip
+
+    def _slabs(self) -> dict[str, str]:
+        return {"slabs": f"{self._done}/{len(self._sizes)}"}
+
+    def finished(self, box: tuple[int, ...]) -> None:
+        """A slab is written."""
+        self._done += 1
+        self._bytes += self._sizes[box]
+        self._bar.set_postfix(self._slabs(), refresh=False)
+        self._bar.update(self._sizes[box])
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._callback is not None:
+            total = sum(self._sizes.values())
+            self._callback(Progress(self._done, len(self._sizes), self._bytes, total))
+
+    def __enter__(self) -> Self:
+        self._tell()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._bar.close()
 
 
 def with_progress(
@@ -25,10 +107,18 @@ def with_progress(
     total : int, optional
         How many items there are. Default: their length.
     """
-    from tqdm import tqdm
-
-    return tqdm(
+    bar: Iterable[T] = _tqdm()(
         items, label, total, unit=unit,
         delay=0 if progress else SECONDS_BEFORE_PROGRESS,
         disable=None if progress is None else not progress,  # None: only in a terminal
     )  # fmt: skip
+    return bar
+
+
+def _tqdm() -> Any:
+    """The bar of a notebook where that can be drawn, else that of a terminal."""
+    if importlib.util.find_spec("ipywidgets") is None:
+        from tqdm.std import tqdm
+    else:
+        from tqdm.auto import tqdm
+    return tqdm

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.cache import cache_folder
 from brainxr.citations import MNI152_NOTICE
 from brainxr.errors import GeometryError, StackError, shortlist
 from brainxr.grid import DIMS
@@ -174,14 +175,7 @@ def _checked_dtype(dtype: str | None) -> str:
 def _target(folder: PathLike | None, recipe: Mapping[str, Any]) -> Path:
     if folder is not None:
         return Path(os.path.realpath(os.path.expanduser(folder)))
-    return Path(os.path.realpath(_cache() / _folder_name(recipe)))
-
-
-def _cache() -> Path:
-    import platformdirs
-
-    said = os.environ.get("BRAINXR_CACHE")
-    return Path(said).expanduser() if said else platformdirs.user_cache_path("brainxr", False)
+    return Path(os.path.realpath(cache_folder() / _folder_name(recipe)))
 
 
 def _folder_name(recipe: Mapping[str, Any]) -> str:

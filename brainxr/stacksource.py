@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.fingerprint import fingerprint_of
 from brainxr.lazyarray import Choice, PlacedArray
 from brainxr.reader import SliceReader
 from brainxr.rows import Rows, Window
@@ -86,6 +87,16 @@ class StackSource:
     @property
     def piece(self) -> str:
         return "slice"
+
+    @property
+    def place(self) -> str:
+        return self.files.folder if len(self.files) > 1 else self.files.path(0)
+
+    def fingerprint(self, needed: Sequence[Rows]) -> str:
+        places = self.places(np.asarray(needed[0])) if self.header.pages == 1 else [0]
+        there = [place for place in places if place >= 0]
+        names = [self.files.names[place] for place in there]
+        return fingerprint_of(names, [self.files.path(place) for place in there])
 
     def __str__(self) -> str:
         return f"{len(self.files)} files in {self.files.folder!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr import units as u
-from brainxr.chunkreader import ChunkReader, DamagedChunk
+from brainxr.chunkreader import RESTORE, ChunkReader, DamagedChunk
 from brainxr.chunks import ChunkLayout, Span, spans
 from brainxr.errors import StoreReadError
+from brainxr.fingerprint import fingerprint_of
 from brainxr.lazyarray import Choice, PlacedArray, ascending
 from brainxr.rows import Rows
 from brainxr.zarrstore import Location, ZarrReader
@@ -106,6 +108,21 @@ class StoreSource:
     def __getstate__(self) -> dict[str, Any]:  # what a reader remembers is its own process's
         return {name: value for name, value in self.__dict__.items() if name != "reader"}
 
+    @property
+    def place(self) -> str:
+        return self.location.path
+
+    def fingerprint(self, needed: Sequence[Rows]) -> str:
+        """Of all its files, as many as there may be for each place."""
+        if not self.location.is_local:
+            return self.identity  # what is far away can't be asked what it was
+        names = sorted(
+            os.path.relpath(os.path.join(folder, name), self.place)
+            for folder, _, files in os.walk(self.place)
+            for name in files
+        )
+        return fingerprint_of(names, [os.path.join(self.place, name) for name in names])
+
     def __str__(self) -> str:
         return repr(self.location.path)
 
@@ -117,7 +134,7 @@ class StoreSource:
             try:
                 self.reader.read(needed, out)
             except DamagedChunk as error:
-                raise StoreReadError(self._damaged(error.chunk, error.path, error.why)) from error
+                raise StoreReadError(self._damaged(*error.args)) from error
             except Exception as error:
                 self._name_damaged(needed, error)
                 raise
@@ -192,11 +209,11 @@ class StoreSource:
 
     # --- what can go wrong ---
 
-    def _damaged(self, chunk: tuple[int, ...], path: str, why: str) -> str:
+    def _damaged(self, chunk: tuple[int, ...], path: str, why: str, advice: str = RESTORE) -> str:
         numbers = ", ".join(f"{dim} {n}" for dim, n in zip(self.axes, chunk, strict=True))
         return (
             f"Chunk ({numbers}) of {self.location.path!r} can't be read: {why}. It holds "
-            f"{self._extent(chunk)}, in {path!r}. Restore that file, or make the store again."
+            f"{self._extent(chunk)}, in {path!r}. {advice}"
         )
 
     def _extent(self, chunk: tuple[int, ...]) -> str:
@@ -207,7 +224,7 @@ class StoreSource:
         ):
             first, last = number * size, min((number + 1) * size, length) - 1
             if dim not in self.spacing:
-                parts.append(f"{dim} {first} to {last}")
+                parts.append(f"{dim} {first}" + (f" to {last}" if last > first else ""))
                 continue
             step = self.spacing[dim]
             edges = (self.origin[dim] + (place * step) for place in (first - 0.5, last + 0.5))

@@ -125,7 +125,11 @@ class Location:
 
         if self.is_local:
             return LocalStore(self.path, read_only=True)
-        return FsspecStore.from_url(self.path, storage_options=dict(self.options), read_only=True)
+        options = dict(self.options)
+        try:
+            return FsspecStore.from_url(self.path, storage_options=options, read_only=True)
+        except ValueError as error:
+            raise StoreError(f"{self.path!r} is no URL that fsspec opens: {error}.") from error
 
 
 @dataclass

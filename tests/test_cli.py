@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from conftest import MadeStack, MakeStack
 from PIL import Image
+
+from brainxr import open as open_volume
 
 
 def brainxr(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +47,25 @@ def test_info(make_stack: MakeStack) -> None:
     assert lines["gaps"] == "numbers 4-5 are missing"
     assert "2 of 7 slices are missing" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_info_of_a_store(make_stack: MakeStack, tmp_path: Path) -> None:
+    volume = open_volume(make_stack((8, 10, 12)).path, origin={"z": "1 mm"})
+    store = volume.brain.to_ome_zarr(tmp_path / "a.ome.zarr", levels=2, chunks=4, progress=False)
+    done = brainxr("info", store)
+    assert done.returncode == 0
+    lines = {line[:12].strip(): line[12:] for line in done.stdout.splitlines()}
+    assert lines["store"] == f"{store}, OME-Zarr 0.5"
+    assert lines["shape"] == "z 8 x y 10 x x 12"
+    assert lines["dtype"] == "uint16, chunks of 4 x 4 x 4"
+    assert lines["spacing"] == "z 100, y 100, x 100 µm"
+    assert lines["extent"] == "z 0.95 to 1.75, y -0.05 to 0.95, x -0.05 to 1.15 mm"
+    assert lines["to read"].startswith("1.15 kB for a plane across z, 768 B for a plane across y")
+    assert lines["level 1"] == "z 4 x y 5 x x 6, spacing z 200, y 200, x 200 µm"
+    assert lines["source"] == volume.attrs["source"]
+    refused = brainxr("info", store, "--plane", "axial")
+    assert refused.returncode == 1
+    assert "is a Zarr store: --plane is for stacks of slices" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -133,3 +157,57 @@ def test_view_without_a_display(stack: MadeStack) -> None:
     done = brainxr("view", stack.path, DISPLAY="", WAYLAND_DISPLAY="", QT_QPA_PLATFORM="")
     assert done.returncode == 1
     assert "plot_planes" in done.stderr
+
+
+def test_convert(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((12, 20, 18))
+    store = tmp_path / "brain.ome.zarr"
+    arguments = ["convert", made.path, store, "--sel", "z=0.2mm:0.9mm", "--spacing", "z=50um"]
+    cut = ["--levels", "2", "--chunks", "4", "--shards", "z=8,y=8,x=16", "--codec", "zstd"]
+    done = brainxr(*arguments, *cut, "--method", "nearest")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Wrote {store}\n"
+    assert "slabs=3/3" in done.stderr
+    array = zarr.open_array(store / "0", mode="r")
+    assert array.chunks == (4, 4, 4)
+    assert array.shards == (8, 8, 16)
+    np.testing.assert_array_equal(array[...], made.values[4:])
+    coarser = zarr.open_array(store / "1", mode="r")
+    np.testing.assert_array_equal(coarser[...], made.values[4::2])  # the only axis that is finer
+    again = brainxr(*arguments, "--no-progress")
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert len(again.stderr.splitlines()) == 1
+    old = brainxr("convert", store, tmp_path / "old.zarr", "--version", "0.4", "--no-progress")
+    assert old.stdout == f"Wrote {tmp_path / 'old.zarr'}\n"
+    assert old.stderr == ""
+    assert zarr.open_array(tmp_path / "old.zarr" / "0", mode="r").metadata.zarr_format == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_convert_interrupted(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((64, 300, 300))
+    store = tmp_path / "brain.ome.zarr"
+    cut = ["--chunks", "16", "--shards", "16", "--levels", "3"]
+    command = [sys.executable, "-m", "brainxr", "convert", made.path, str(store), *cut]
+    partial = tmp_path / ".brain.ome.zarr.partial" / "finished"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (partial.exists() and any(partial.iterdir())):
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        last = process.stderr.read().splitlines()[-1]
+    assert process.returncode == 1
+    assert last.startswith(f"brainxr: interrupted. What is finished of '{store}' stays in")
+    assert last.endswith("Ask for the same again to go on; remove that folder to give up.")
+    assert brainxr(*command[3:], "--no-progress").stdout == f"Wrote {store}\n"
+    np.testing.assert_array_equal(zarr.open_array(store / "0", mode="r")[...], made.values)
+
+
+def test_levels(make_stack: MakeStack) -> None:
+    made = make_stack((12, 20, 18))
+    store = f"{made.path}.levels.ome.zarr"
+    done = brainxr("levels", made.path, "--beside", "--levels", "2", "--no-progress")
+    assert done.stdout == f"Wrote {store}\n", done.stderr
+    assert zarr.open_array(f"{store}/1", mode="r").shape == (6, 10, 9)

@@ -75,6 +75,16 @@ def test_other_compressors() -> None:
     assert unpack(None, values, np.empty(2000, "u1")) is values
 
 
+def test_what_could_not_be_compressed_is_not_copied() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, 5000, "u1")
+    packed = np.frombuffer(numcodecs.Blosc("lz4").encode(noise), "u1")
+    whole = unpack("blosc", packed, np.empty(5000, "u1"))
+    assert np.shares_memory(whole, packed)
+    np.testing.assert_array_equal(whole, noise)
+    with pytest.raises(ValueError, match="it has 5015 bytes, and its header says 5016"):
+        unpack("blosc", packed[:-1], np.empty(5000, "u1"))
+
+
 def test_damage() -> None:
     values = np.arange(50_000, dtype="u2") // 3
     packed = bytes(numcodecs.Blosc("lz4", 5, 1, 1024).encode(values))

@@ -6,59 +6,76 @@ reading of metadata is used for it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
-from conftest import unique_values
-from stores import MadeStore, make_store
+from conftest import MakeStack, unique_values
+from stores import make_store
 
 import brainxr
-from brainxr.extras import Extra
-from brainxr.ngff import Channel
 
 # the others' own warnings, of their own dependencies, are not ours to mend
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 SHAPE = (16, 20, 24)
-SPACING = {"z": 50.0, "y": 20.0, "x": 10.0}
+# alike enough that each level halves all three axes
+SPACING = {"z": 60.0, "y": 55.0, "x": 50.0}
 ORIGIN = {"z": 1000.0, "y": 0.0, "x": -5.0}
 # of each level: factor, and the centre of its first voxel, half a block less half a voxel on
 FACTORS = (1, 2, 4)
-ORIGINS = [ORIGIN, {"z": 1025.0, "y": 10.0, "x": 0.0}, {"z": 1075.0, "y": 30.0, "x": 10.0}]
+ORIGINS = [ORIGIN, {"z": 1030.0, "y": 27.5, "x": 20.0}, {"z": 1090.0, "y": 82.5, "x": 70.0}]
 UNITS = dict.fromkeys("zyx", "micrometer")
 
 
+@dataclass(frozen=True)
+class Ours:
+    """A store that brainxr wrote, what has to be in each level, and its window as written."""
+
+    path: str
+    version: str
+    levels: list[np.ndarray]
+    window: list[float]
+
+
 @pytest.fixture(params=["0.5", "0.4"])
-def ours(request: pytest.FixtureRequest, tmp_path: Path) -> MadeStore:
-    """A store of three levels with our metadata, of either version."""
-    options: dict[str, Any] = {"zarr_format": 2}
-    if request.param == "0.5":
-        options = {"shards": (16, 20, 32), "checksum": True}
-    return make_store(
-        tmp_path / "ours.ome.zarr", SHAPE, levels=3, channels=(Channel("head", (1.0, 100.0)),),
-        extra=Extra("intensity", {"plane": "axial"}), **options,
-    )  # fmt: skip
+def ours(request: pytest.FixtureRequest, make_stack: MakeStack, tmp_path: Path) -> Ours:
+    made = make_stack(SHAPE)
+    target = tmp_path / "ours.ome.zarr"
+    volume = brainxr.open(made.path, spacing=SPACING, origin=ORIGIN)
+    volume.brain.to_ome_zarr(target, version=request.param, levels=3, chunks=4, progress=False)
+    levels = [made.values]
+    for _ in FACTORS[1:]:
+        z, y, x = (n // 2 for n in levels[-1].shape)
+        blocks = levels[-1].reshape(z, 2, y, 2, x, 2)
+        levels.append(np.rint(blocks.mean((1, 3, 5))).astype(made.values.dtype))
+    name = "zarr.json" if request.param == "0.5" else ".zattrs"
+    text = json.loads((target / name).read_text())
+    attributes = text["attributes"]["ome"] if request.param == "0.5" else text
+    window = attributes["omero"]["channels"][0]["window"]
+    return Ours(str(target), request.param, levels, [window["start"], window["end"]])
 
 
 # --- others open ours -------------------------------------------------------------
 
 
-def test_ome_zarr_models_finds_it_valid(ours: MadeStore) -> None:
+def test_ome_zarr_models_finds_it_valid(ours: Ours) -> None:
     models = pytest.importorskip("ome_zarr_models")
     group = models.open_ome_zarr(zarr.open_group(ours.path, mode="r"))
     assert type(group).__name__ == "Image"
-    assert group.ome_zarr_version == ours.image.version
-    steps = group.ome_attributes.multiscales[0].datasets if ours.image.version == "0.5" else (
+    assert group.ome_zarr_version == ours.version
+    steps = group.ome_attributes.multiscales[0].datasets if ours.version == "0.5" else (
         group.attributes.multiscales[0].datasets
     )  # fmt: skip
     assert [d.path for d in steps] == ["0", "1", "2"]
 
 
-def test_ome_zarr_py_opens_ours(ours: MadeStore) -> None:
+def test_ome_zarr_py_opens_ours(ours: Ours) -> None:
     pytest.importorskip("ome_zarr")
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader
@@ -70,10 +87,10 @@ def test_ome_zarr_py_opens_ours(ours: MadeStore) -> None:
         assert scale["scale"] == [SPACING[d] * FACTORS[level] for d in "zyx"]
         assert translation["translation"] == [ORIGINS[level][d] for d in "zyx"]
     assert [axis["unit"] for axis in node.metadata["axes"]] == ["micrometer"] * 3
-    assert node.metadata["contrast_limits"] == [[1, 100]]
+    assert node.metadata["contrast_limits"] == [ours.window]
 
 
-def test_ngff_zarr_opens_ours(ours: MadeStore) -> None:
+def test_ngff_zarr_opens_ours(ours: Ours) -> None:
     ngff_zarr = pytest.importorskip("ngff_zarr")
     multiscales = ngff_zarr.from_ngff_zarr(ours.path)
     for level, image in enumerate(multiscales.images):
@@ -83,22 +100,22 @@ def test_ngff_zarr_opens_ours(ours: MadeStore) -> None:
         assert image.axes_units == UNITS
 
 
-def test_tensorstore_opens_ours(ours: MadeStore) -> None:
+def test_tensorstore_opens_ours(ours: Ours) -> None:
     tensorstore = pytest.importorskip("tensorstore")
     for level, values in enumerate(ours.levels):
         array = tensorstore.open(
             {
-                "driver": "zarr3" if ours.image.version == "0.5" else "zarr",
+                "driver": "zarr3" if ours.version == "0.5" else "zarr",
                 "kvstore": {"driver": "file", "path": f"{ours.path}/{level}"},
             },
             read=True,
         ).result()
         np.testing.assert_array_equal(array.read().result(), values)
-        if ours.image.version == "0.5":
+        if ours.version == "0.5":
             assert array.domain.labels == ("z", "y", "x")
 
 
-def test_bioio_opens_ours(ours: MadeStore) -> None:
+def test_bioio_opens_ours(ours: Ours) -> None:
     bioio = pytest.importorskip("bioio_ome_zarr")
     reader = bioio.Reader(ours.path)
     for level, values in enumerate(ours.levels):
@@ -109,7 +126,7 @@ def test_bioio_opens_ours(ours: MadeStore) -> None:
         assert str(reader.dimension_properties.Z.unit) == "micrometer"
 
 
-def test_napari_ome_zarr_opens_ours(ours: MadeStore) -> None:
+def test_napari_ome_zarr_opens_ours(ours: Ours) -> None:
     """It takes the scale, and leaves out the translation (0.10): of volumes at 0, all is right."""
     pytest.importorskip("napari_ome_zarr")
     from napari.layers import Image
@@ -126,7 +143,7 @@ def test_napari_ome_zarr_opens_ours(ours: MadeStore) -> None:
     expected = [SPACING[d] * (n - 1) for d, n in zip("zyx", SHAPE, strict=True)]
     assert (last - first).tolist() == expected
     assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
-    assert layer.contrast_limits == [1, 100]
+    assert layer.contrast_limits == ours.window
 
 
 # --- we open theirs ---------------------------------------------------------------

@@ -19,6 +19,7 @@ import tifffile
 
 import brainxr
 from brainxr import mni152, samples
+from brainxr.cache import cache_folder
 from brainxr.errors import GeometryError, MissingExtraError, StackError
 from brainxr.samples import sample
 
@@ -204,7 +205,7 @@ def test_default_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     monkeypatch.delenv("BRAINXR_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert samples._cache() == platformdirs.user_cache_path("brainxr", appauthor=False)
+    assert cache_folder() == platformdirs.user_cache_path("brainxr", appauthor=False)
 
 
 def test_folder_may_be_new_or_empty(tmp_path: Path) -> None:

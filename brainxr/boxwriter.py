@@ -1,0 +1,101 @@
+"""One box of a volume is read once, and written on every level: a task by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from brainxr.arraymeta import chunk_key
+from brainxr.blocking import Blocking
+from brainxr.lazyarray import StackArray
+from brainxr.pool import run_all
+from brainxr.pyramid import Method, halve
+from brainxr.shards import Packing, pack_shard, whole_chunk
+from brainxr.target import Note, Target
+
+# Values that are noted of a volume, for the limits of contrast.
+SAMPLED = 1 << 18
+
+
+@dataclass(frozen=True)
+class BoxWriter:
+    """Writes boxes; the same one in every thread and process.
+
+    Attributes
+    ----------
+    store : Target
+    blocking : Blocking
+    packing : Packing
+    method : {"mean", "mode", "nearest"}
+    version : {"0.5", "0.4"}
+    source : StackArray or None
+        What is read; None where the values come with the call.
+    first : int
+        The first level that is written.
+    """
+
+    store: Target
+    blocking: Blocking
+    packing: Packing
+    method: Method
+    version: str
+    source: StackArray | None = None
+    first: int = 0
+
+    def __call__(
+        self, box: tuple[int, ...], values: npt.NDArray[Any] | None = None
+    ) -> tuple[int, ...]:
+        """Read a box, unless its values are given, and write it on every level."""
+        source = self.fingerprint(box)
+        if values is None:
+            values = self._part(box).read()
+        sample = self._sample(values)
+        for number in range(len(self.blocking.levels)):
+            if number:
+                values = halve(values, self._halved(number), self.method)
+            if number >= self.first:
+                self._write(number, box, values)
+        self.store.finish(box, Note(sample, source))
+        return box
+
+    def fingerprint(self, box: tuple[int, ...]) -> str:
+        """Of the files that a box is read from; empty where it isn't read from files."""
+        if self.source is None:
+            return ""
+        part = self._part(box)
+        return part.source.fingerprint(part.needed)
+
+    def _part(self, box: tuple[int, ...]) -> StackArray:
+        if self.source is None:
+            raise TypeError("The values of what isn't read from files have to be given.")
+        return self.source.select(self.blocking.place(box))
+
+    def _halved(self, number: int) -> list[bool]:
+        finer, coarser = self.blocking.levels[number - 1 : number + 1]
+        return [a != b for a, b in zip(finer.factors, coarser.factors, strict=True)]
+
+    def _sample(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A few of the values, evenly spaced."""
+        wanted = max(1, SAMPLED // len(self.blocking.boxes))
+        step = math.ceil((values.size / wanted) ** (1 / values.ndim))
+        return values[(slice(None, None, max(1, step)),) * values.ndim].copy()
+
+    def _write(self, number: int, box: Sequence[int], values: npt.NDArray[Any]) -> None:
+        level = self.blocking.levels[number]
+
+        def write(shard: tuple[tuple[int, ...], tuple[slice, ...]]) -> None:
+            place, window = shard
+            key = f"{number}/{chunk_key(self.version, place)}"
+            self.store.write(key, self._packed(number, values[window]))
+
+        run_all(write, list(self.blocking.shards(level, box)))
+
+    def _packed(self, number: int, values: npt.NDArray[Any]) -> list[bytes]:
+        level = self.blocking.levels[number]
+        if self.version == "0.4":
+            return [self.packing.pack(whole_chunk(values, level.chunks, self.packing.dtype))]
+        return pack_shard(values, level.chunks, level.per_shard, self.packing)

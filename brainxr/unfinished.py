@@ -1,0 +1,210 @@
+"""A store while it is being written: beside its place, until it is whole.
+
+    .NAME.partial/recipe.json   what is made of what: only the same goes on
+                 /finished/...  a file for each box that is written and on the disk
+                 /store/...     becomes NAME, by one rename
+
+So what stands at its place is whole or not there, and whatever interrupts the writing
+(a kill, a power cut, a full disk), what was finished is not done again.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brainxr.errors import StoreExistsError, StoreWriteError
+from brainxr.target import Box, Note, box_name, named_box, something_else
+from brainxr.zarrstore import is_store
+
+# What the system says when there is no more room, or none for this user or file.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A store that is being written; safe in several threads and processes at a time.
+
+    Attributes
+    ----------
+    target : str
+        Absolute path at which it will stand.
+    """
+
+    target: str
+
+    @property
+    def folder(self) -> Path:
+        """What is beside the target until it is whole; the dot hides it from listings."""
+        path = Path(self.target)
+        return path.with_name(f".{path.name}.partial")
+
+    @property
+    def place(self) -> str:
+        return str(self.folder)
+
+    # --- beginning ---
+
+    def begin(self, recipe: Mapping[str, Any], overwrite: bool) -> None:
+        """Begin, or go on where the same was begun before.
+
+        Parameters
+        ----------
+        recipe : mapping
+            All that makes the store what it will be, for JSON.
+        overwrite : bool
+            Whether a store at the target will be replaced, and what was begun of
+            something else is thrown away.
+
+        Raises
+        ------
+        StoreExistsError
+            When there is something at the target, or something else was begun, and it
+            may not be replaced.
+        StoreWriteError
+        """
+        self._bring_back()
+        self._check_target(overwrite)
+        begun = self._begun()
+        if begun is not None and begun != json.loads(json.dumps(recipe)):
+            if not overwrite:
+                raise StoreExistsError(something_else(self, begun, recipe))
+            shutil.rmtree(self.folder)
+        with self._writing(self.folder):
+            for name in ("finished", "store"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "recipe.json").exists():
+                _write(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
+                os.replace(self.folder / "recipe.json.new", self.folder / "recipe.json")
+
+    def _bring_back(self) -> None:
+        """Put back what was to be replaced, if the power went between the two renames."""
+        old = self.folder / "replaced"
+        if old.exists() and not os.path.lexists(self.target):
+            os.rename(old, self.target)
+
+    def _check_target(self, overwrite: bool) -> None:
+        if not os.path.lexists(self.target):
+            return
+        if not overwrite:
+            raise StoreExistsError(
+                f"{self.target!r} is there already. Name another place, or replace it by "
+                "overwrite=True, once the new one is complete."
+            )
+        if not is_store(self.target) or not os.path.isdir(self.target):
+            raise StoreExistsError(
+                f"{self.target!r} is there already and is no Zarr store, so overwrite=True does "
+                "not replace it. Name another place, or remove it yourself."
+            )
+
+    def _begun(self) -> Any:
+        """The recipe of what was begun; None for nothing."""
+        try:
+            return json.loads((self.folder / "recipe.json").read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:  # cut short by a power cut: nothing was finished by then
+            shutil.rmtree(self.folder)
+            return None
+        except OSError as error:
+            raise StoreWriteError(f"{str(self.folder)!r} can't be read: {error}") from error
+
+    # --- writing ---
+
+    def write(self, key: str, pieces: Sequence[bytes]) -> None:
+        """Write a file of the store, and wait until the disk has it."""
+        path = self.folder / "store" / key
+        with self._writing(path):
+            _write(path, pieces)
+
+    def finish(self, box: Box, note: Note) -> None:
+        """Note that all files of a box are written."""
+        path = self.folder / "finished" / box_name(box)
+        with self._writing(path):
+            _write(path.with_suffix(".new"), [note.to_bytes()])
+            os.replace(path.with_suffix(".new"), path)
+
+    def finished(self) -> dict[Box, Note]:
+        """Boxes that need not be written again, and what was noted of each."""
+        paths = sorted((self.folder / "finished").glob("*.npz"))
+        notes = {named_box(path.name): Note.from_bytes(path.read_bytes()) for path in paths}
+        return {box: note for box, note in notes.items() if note is not None}
+
+    def forget(self, boxes: Sequence[Box]) -> None:
+        """Have boxes written again."""
+        for box in boxes:
+            (self.folder / "finished" / box_name(box)).unlink()
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreWriteError(self._failed(path, error)) from error
+
+    def _failed(self, path: Path, error: OSError) -> str:
+        message = f"{self.target!r} can't be written: {error.strerror or error}, at {str(path)!r}."
+        if error.errno not in _FULL:
+            return f"{message} Check the rights to write there, or name another place."
+        free = shutil.disk_usage(self.folder.parent).free
+        return (
+            f"{message} There are {free / 1e6:.1f} MB free in {str(self.folder.parent)!r}. What is "
+            "finished stays: make room there, and ask for the same again to go on."
+        )
+
+    # --- the end ---
+
+    def publish(self) -> None:
+        """Put the store in its place; one that was there before goes when the new one stands."""
+        store, old = self.folder / "store", self.folder / "replaced"
+        with self._writing(Path(self.target)):
+            _sync_folder(store)
+            replaces = os.path.lexists(self.target)
+            if replaces:
+                os.rename(self.target, old)
+            try:
+                os.rename(store, self.target)
+            except OSError:
+                if replaces:
+                    os.rename(old, self.target)
+                raise
+            _sync_folder(self.folder.parent)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _write(path: Path, pieces: Sequence[bytes]) -> None:
+    try:
+        _write_file(path, pieces)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_file(path, pieces)
+
+
+def _write_file(path: Path, pieces: Sequence[bytes]) -> None:
+    with open(path, "wb", buffering=0) as file:
+        _write_all(file.fileno(), memoryview(b"".join(pieces)))
+        os.fsync(file.fileno())
+
+
+def _write_all(descriptor: int, content: memoryview) -> None:
+    """Write it all: a call writes less than it was asked to when the disk is nearly full."""
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the names in a folder on the disk; Windows does so by itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
