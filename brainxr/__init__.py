@@ -28,7 +28,9 @@ from brainxr.errors import (
     StoreReadError,
     StoreWriteError,
     TooBigError,
+    UnitWarning,
 )
+from brainxr.fromviewer import labels, points, selection
 from brainxr.movies import movie
 from brainxr.samples import sample
 from brainxr.screenshots import screenshot
@@ -53,11 +55,15 @@ __all__ = [
     "StoreReadError",
     "StoreWriteError",
     "TooBigError",
+    "UnitWarning",
     "check",
+    "labels",
     "movie",
     "open",
     "open_pyramid",
+    "points",
     "sample",
     "screenshot",
+    "selection",
     "view",
 ]

@@ -83,6 +83,10 @@ class SpacingWarning(UserWarning):
     """The spacing is a guess, or two sources of it disagree."""
 
 
+class UnitWarning(UserWarning):
+    """A layer without a unit makes a viewer forget those of the others."""
+
+
 def shortlist(items: Sequence[object], most: int = 5) -> str:
     """Join items for a message: show the first few, count the rest.
 

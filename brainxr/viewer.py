@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from brainxr import units as u
+from brainxr.added import watch_added
 from brainxr.background import event_loop_runs, keep_responsive, wait_for_planes
 from brainxr.cost import refuse_too_big
 from brainxr.display import refuse_without_display
@@ -139,6 +140,7 @@ def _add(viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str
     low, high = layer.contrast_limits
     # napari would let the slider go no further than the limits themselves
     layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
+    watch_added(viewer)
     if layer.metadata.get("levels") is not None and kwargs["multiscale"]:
         _follow_axes(viewer, layer)
 
