@@ -149,6 +149,8 @@ def targets(results: Results) -> list[Target]:
         *_reduction_targets(),
         *_other_targets(),
         *_tenfold_targets(box_row(results)),
+        Target("convert", "≤", 2.5, "× limit", times_limit("convert", ("brainxr",))),
+        Target("convert", "≥", 2, "× the best peer's speed", times_faster("convert", ("brainxr",))),
     ]
 
 

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 import brainxr
-from benchmarks import limits, oracle
+from benchmarks import conversion, limits, oracle
 from benchmarks.limits import Key
 from benchmarks.peers import PEERS, Peer
 from benchmarks.stacks import PLAIN, Stacks, layouts
@@ -97,6 +98,7 @@ def rows(stacks: Stacks) -> list[Row]:
         *_layout_rows(stacks),
         *_tenfold_rows(stacks),
         *_cold_rows(stacks),
+        _conversion_row(stacks),
     ]
 
 
@@ -179,6 +181,25 @@ def _cold_rows(stacks: Stacks) -> Iterator[Row]:
     for name in ("axial plane", "coronal plane", "sagittal plane"):
         title = f"{name} (cold cache)"
         yield _row(stacks, PLAIN, name, title, peers=FEW_PEERS, doors=DOORS[:2], cold=True)
+
+
+def _conversion_row(stacks: Stacks) -> Row:
+    """To a pyramid in shards; others at the best of their settings that was found."""
+    folder = stacks.path(PLAIN)
+    ways = [
+        Way("limit, 2 threads", "limit", partial(conversion.limit, folder)),
+        Way("brainxr", "brainxr", partial(conversion.by_brainxr, folder)),
+    ]
+    for name, (module, prepare) in conversion.PEERS.items():
+        missing = None if find_spec(module) is not None else f"not installed ({module})"
+        ways.append(Way(name, "peer", partial(prepare, folder), missing))
+    wanted = (stacks.size.slices // 2, ALL, ALL)
+
+    def checker() -> Check:
+        plane = oracle.expected(folder, {"plane": wanted}, ())["plane"]
+        return lambda result: oracle.difference(result, plane)
+
+    return Row("convert", PLAIN, tuple(ways), checker, conversion.middle_plane)
 
 
 def _row(

@@ -437,3 +437,13 @@ def test_rows_are_listed_without_being_measured(
     assert command.main(["--list", "--folder", str(tmp_path), "--only", "coronal.*cold"]) == 0
     assert capsys.readouterr().out == "coronal plane (cold cache)\n"
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore")  # the others' own, of their own code
+def test_conversion_by_everybody_gives_the_same(stacks: Stacks) -> None:
+    row = next(row for row in work.rows(stacks) if row.name == "convert")
+    found = measure.prove(row, stacks, (1, 1e9), quiet, elsewhere=False)
+    cells = [each.cell if isinstance(each, Job) else each for each in found]
+    assert {cell.way: cell.problem for cell in cells} == dict.fromkeys(
+        ["limit, 2 threads", "brainxr", "ngff-zarr", "ome-zarr-py"]
+    )
