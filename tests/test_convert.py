@@ -283,7 +283,7 @@ def test_a_cluster(medium: MadeStack, tmp_path: Path) -> None:
     reports: list[Progress] = []
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
         Client(cluster),
     ):
