@@ -67,8 +67,8 @@ def to_ome_zarr(
         How chunks are compressed, by Blosc. ``"zstd"`` is a tenth to a fifth smaller and
         several times slower to read.
     memory : str or int
-        What the conversion may take at a time, ``"1 GiB"`` or bytes; on a cluster, each of
-        its workers.
+        What the parts that are worked on may take at a time, ``"1 GiB"`` or bytes; on a
+        cluster, those of each worker. Python itself and its libraries come on top.
     overwrite : bool
         Replace a store that is there, once the new one is complete. Not at a URL.
     progress : bool
