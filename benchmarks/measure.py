@@ -10,6 +10,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -137,14 +138,18 @@ def how_often(taken: float, role: Role, repeats: int, budget: float) -> int:
 
 
 def interleave(jobs: Iterable[Job], repeats: int, warm: Callable[[], None], tick: Tick) -> None:
-    """Time all jobs in turn, as often as each is to be; warm up before every round."""
+    """Time all jobs in turn, as often as each is to be; warm up before every round.
+
+    Ctrl-C ends the rounds, and what was found until then is kept.
+    """
     jobs = list(jobs)
-    for repeat in range(repeats):
-        warm()
-        for job in jobs:
-            if repeat < job.times:
-                tick(f"{job.cell.row}: {job.cell.way}")
-                job.once(repeat)
+    with suppress(KeyboardInterrupt):
+        for repeat in range(repeats):
+            warm()
+            for job in jobs:
+                if repeat < job.times:
+                    tick(f"{job.cell.row}: {job.cell.way}")
+                    job.once(repeat)
 
 
 def _nothing() -> None:
