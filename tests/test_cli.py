@@ -186,7 +186,7 @@ def test_convert(make_stack: MakeStack, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_convert_interrupted(make_stack: MakeStack, tmp_path: Path) -> None:
-    made = make_stack((64, 300, 300))
+    made = make_stack((160, 300, 300))  # long enough to be interrupted on any machine
     store = tmp_path / "brain.ome.zarr"
     cut = ["--chunks", "16", "--shards", "16", "--levels", "3"]
     command = [sys.executable, "-m", "brainxr", "convert", made.path, str(store), *cut]
