@@ -206,13 +206,14 @@ def write_like_libtiff(
 @pytest.fixture(autouse=True)
 def nothing_left_open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test may leave a file of data open. Nothing is collected first: that would hide it."""
-    before = _open_data(tmp_path_factory)
+    before = open_data(tmp_path_factory)
     yield
-    left = _open_data(tmp_path_factory) - before
+    left = open_data(tmp_path_factory) - before
     assert not left, f"left open: {sorted(left)}"
 
 
-def _open_data(factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
+def open_data(factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
+    """Descriptors of this process, and the files of data that they are of."""
     if not os.path.isdir("/proc/self/fd"):
         return set()
     here, found = str(factory.getbasetemp()), set()
