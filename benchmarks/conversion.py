@@ -8,6 +8,7 @@ before the next run.
 from __future__ import annotations
 
 import atexit
+import collections
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -39,7 +40,8 @@ def limit(folder: str) -> Callable[[], Any]:
         assert source is not None
         values = source.select(blocking.place(box)).read()
         for _, window in blocking.shards(finest, box):
-            pack_shard(values[window], finest.chunks, finest.per_shard, pyramid.packing)
+            pieces = pack_shard(values[window], finest.chunks, finest.per_shard, pyramid.packing)
+            collections.deque(pieces, maxlen=0)
 
     def run() -> None:
         with ThreadPoolExecutor(2) as pool:

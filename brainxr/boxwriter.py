@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from brainxr.arraymeta import chunk_key
@@ -96,12 +95,12 @@ class BoxWriter:
 
         def write(shard: tuple[str, tuple[slice, ...]]) -> None:
             key, window = shard
-            self.store.write(key, self._packed(number, values[window]).data)
+            self.store.write(key, self._packed(number, values[window]))
 
         run_all(write, shards)
         return [key for key, _ in shards]
 
-    def _packed(self, number: int, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    def _packed(self, number: int, values: npt.NDArray[Any]) -> Iterator[memoryview]:
         level = self.blocking.levels[number]
         if self.version == "0.4":
             return pack_chunk(values, level.chunks, self.packing)

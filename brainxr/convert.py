@@ -68,7 +68,8 @@ def to_ome_zarr(
         several times slower to read.
     memory : str or int
         What the parts that are worked on may take at a time, ``"1 GiB"`` or bytes; on a
-        cluster, those of each worker. Python itself and its libraries come on top.
+        cluster, those of each worker. Python itself, its libraries, and what the
+        allocator keeps of memory that was given back come on top.
     overwrite : bool
         Replace a store that is there, once the new one is complete. Not at a URL.
     progress : bool

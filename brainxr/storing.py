@@ -204,7 +204,7 @@ class Pyramid:
         image = replace(self.image, channels=(Channel(self.image.name or "0", limits),))
         attributes = to_attributes(image, self.packing.dtype)
         for name, content in (files | group_files(image.version, attributes)).items():
-            store.write(name, memoryview(content))
+            store.write(name, [content])
 
 
 def as_stored(volume: xr.DataArray) -> xr.DataArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from dask.base import compute
 from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
-from brainxr.blocking import BOXES_OF_A_TASK
+from brainxr.blocking import BOXES_OF_A_TASK, CHUNKS_OF_A_THREAD
 from brainxr.boxwriter import BoxWriter
 from brainxr.pool import workers
 
@@ -61,11 +62,12 @@ def _at_once(writer: BoxWriter, data: xr.DataArray, memory: int) -> int:
 
     Two, so that one is packed while the other waits for the disk.
     """
-    sizes = zip(writer.blocking.box, data.shape, strict=True)
-    a_task = BOXES_OF_A_TASK * data.dtype.itemsize
-    for size, whole in sizes:
-        a_task *= min(size, whole)
-    return max(1, min(2 * workers(), int(memory / a_task)))
+    blocking, itemsize = writer.blocking, data.dtype.itemsize
+    box = itemsize * math.prod(map(min, blocking.box, data.shape))
+    chunk = itemsize * math.prod(blocking.levels[0].chunks)
+    left = memory - workers() * CHUNKS_OF_A_THREAD * chunk
+    a_task = (BOXES_OF_A_TASK + writer.store.holds) * box
+    return max(1, min(2 * workers(), int(left / a_task)))
 
 
 class _Finished(Callback):

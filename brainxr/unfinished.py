@@ -14,9 +14,10 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Unfinished:
             for name in ("finished", "store"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             if not (self.folder / "recipe.json").exists():
-                _write(self.folder / "recipe.json.new", json.dumps(recipe, indent=1).encode())
+                _write(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
                 os.replace(self.folder / "recipe.json.new", self.folder / "recipe.json")
 
     def _bring_back(self) -> None:
@@ -118,11 +119,16 @@ class Unfinished:
 
     # --- writing ---
 
-    def write(self, key: str, content: memoryview) -> None:
+    @property
+    def holds(self) -> float:
+        """Nothing: each piece goes to the file when it is there."""
+        return 0.0
+
+    def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
         """Write a file of the store."""
         path = self.folder / "store" / key
         with self._writing(path):
-            _write(path, content)
+            _write(path, pieces)
 
     def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
         """Wait until the disk has these files of a box, and note that they are written."""
@@ -131,7 +137,7 @@ class Unfinished:
                 _sync(self.folder / "store" / key)
         path = self.folder / "finished" / box_name(box)
         with self._writing(path):
-            _write(path.with_suffix(".new"), note.to_bytes())
+            _write(path.with_suffix(".new"), [note.to_bytes()])
             _sync(path.with_suffix(".new"))
             os.replace(path.with_suffix(".new"), path)
 
@@ -184,17 +190,18 @@ class Unfinished:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _write(path: Path, content: bytes | memoryview) -> None:
+def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    with _open(path) as file:
+        for piece in pieces:
+            _write_all(file.fileno(), memoryview(piece))
+
+
+def _open(path: Path) -> FileIO:
     try:
-        _write_file(path, content)
+        return open(path, "wb", buffering=0)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_file(path, content)
-
-
-def _write_file(path: Path, content: bytes | memoryview) -> None:
-    with open(path, "wb", buffering=0) as file:
-        _write_all(file.fileno(), memoryview(content))
+        return open(path, "wb", buffering=0)
 
 
 def _write_all(descriptor: int, content: memoryview) -> None:
