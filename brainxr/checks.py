@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from brainxr.errors import StackError
-from brainxr.slices import PathLike, SliceFiles, find_slices
-from brainxr.tiff import Header, differences, read_header
+from brainxr.locate import find_files
+from brainxr.slices import PathLike, SliceFiles
+from brainxr.tiff import Header, differences, parse_header
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ class CheckReport:
         return "\n".join(lines)
 
 
-def check(path: PathLike | Sequence[PathLike]) -> CheckReport:
+def check(path: PathLike | Sequence[PathLike], *, inside: str | None = None) -> CheckReport:
     """Look at the header of every slice of a stack, and report all that is wrong.
 
-    Costs one parsed header a file (about 0.1 ms each, no pixels). The slices are
+    Costs one parsed header a file (about 0.1 ms each, no pixels); slices that are
+    deflated in a zip are unpacked, and their checksums compared. The slices are
     compared with what most of them are, so that one odd first slice is named and
     not all the others.
 
@@ -68,6 +70,8 @@ def check(path: PathLike | Sequence[PathLike]) -> CheckReport:
     ----------
     path : path-like or sequence of these
         What `brainxr.open` takes.
+    inside : str, optional
+        Of a zip: a folder, a pattern of names, or one slice in it.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def check(path: PathLike | Sequence[PathLike]) -> CheckReport:
     >>> brainxr.check(brainxr.sample("phantom")).ok
     True
     """
-    files = find_slices(path)
+    files = find_files(path, inside)
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(lambda i: _header(files, i), range(len(files))))
     usual = _usual(headers)
@@ -98,7 +102,8 @@ def check(path: PathLike | Sequence[PathLike]) -> CheckReport:
 
 def _header(files: SliceFiles, i: int) -> Header | StackError:
     try:
-        return read_header(files.path(i))
+        with files.open(i) as file:
+            return parse_header(file)
     except StackError as error:
         return error
 

@@ -73,6 +73,10 @@ def main(ctx: click.Context, debug: bool) -> None:
         click.echo(ctx.get_help())
 
 
+_OF_STACKS = ("spacing", "origin", "plane", "missing", "inside")
+_INSIDE = click.option("--inside", help="Of a zip: a folder, pattern or slice in it.")
+
+
 def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what a stack's files don't."""
     for option in (
@@ -83,6 +87,7 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--missing", type=click.Choice(["keep", "fill", "raise"]), default="keep",
             help="What to do about missing slices.", show_default=True,
         ),
+        _INSIDE,
     ):  # fmt: skip
         command = option(command)
     return command
@@ -100,9 +105,10 @@ def info(path: str, **options: Any) -> None:
 
 @main.command()
 @click.argument("path")
-def check(path: str) -> None:
+@_INSIDE
+def check(path: str, inside: str | None) -> None:
     """Read the header of every slice and report all that is wrong."""
-    report = brainxr.check(path)
+    report = brainxr.check(path, inside=inside)
     click.echo(str(report), err=not report.ok)
     if not report.ok:
         sys.exit(1)
@@ -166,7 +172,7 @@ def convert(source: str, target: str, **options: Any) -> None:
 
     What was interrupted goes on when the same is typed again.
     """
-    own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
+    own = {name: options.pop(name) for name in _OF_STACKS}
     cut = {name: _voxels(options.pop(name)) for name in ("chunks", "shards")}
     progress, selection = not options.pop("no_progress"), options.pop("selection")
     asked = {name: value for name, value in (cut | options).items() if value is not None}
@@ -185,7 +191,7 @@ def convert(source: str, target: str, **options: Any) -> None:
 @_stack_options
 def levels(path: str, **options: Any) -> None:
     """Make the coarser levels of a stack, by which the viewer zooms; the stack stays as it is."""
-    own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
+    own = {name: options.pop(name) for name in _OF_STACKS}
     progress = not options.pop("no_progress")
     asked = {name: value for name, value in options.items() if value is not None}
     volume = brainxr.open(path, **_parsed(own))
@@ -246,7 +252,7 @@ def _facts(stack: Stack) -> dict[str, str]:
 
 def _store_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
     options = {**options, "missing": None if options["missing"] == "keep" else options["missing"]}
-    given = [name for name in ("plane", "missing") if options.pop(name) is not None]
+    given = [n for n in ("plane", "missing", "inside") if options.pop(n) is not None]
     if given:
         raise ValueError(f"{path!r} is a Zarr store: --{given[0]} is for stacks of slices.")
     found = find_image(path, **options)
@@ -293,7 +299,8 @@ def _costs(array: StackArray) -> dict[str, str]:
 
 def _compression(stack: Stack) -> str:
     name = stack.header.facts.compression.lower()
-    return "uncompressed" if name == "none" else f"compressed ({name})"
+    stored = "uncompressed" if name == "none" else f"compressed ({name})"
+    return f"{stored}, deflated by the zip" if stack.files.unpacks else stored
 
 
 def _extent(volume: Volume) -> str:

@@ -17,7 +17,7 @@ from brainxr.zarrstore import is_store
 def find_volume(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, missing: Missing = "keep",
-    level: int | None = None, at: At | None = None,
+    level: int | None = None, at: At | None = None, inside: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Volume:  # fmt: skip
     """Find a volume and where its voxels are; the parameters are those of `brainxr.open`.
@@ -28,11 +28,13 @@ def find_volume(
         given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
         if given:
             raise StackError(f"{path!r} is no Zarr store, and only these have {given[0]!r}.")
-        return find_stack(path, spacing=spacing, origin=origin, plane=plane, missing=missing)
-    if plane is not None or missing != "keep":
+        return find_stack(
+            path, spacing=spacing, origin=origin, plane=plane, missing=missing, inside=inside
+        )
+    if plane is not None or missing != "keep" or inside is not None:
         raise StoreError(
             f"{path!r} is a Zarr store, whose axes have names and which has no slices: leave out "
-            "plane and missing."
+            "plane, missing and inside."
         )
     found = find_image(
         path,  # type: ignore[arg-type]

@@ -28,9 +28,18 @@ def sidecar(source: Source, beside: bool = False) -> Path:
     """Where the levels of a stack are, or would be."""
     place = os.path.realpath(source.place)
     if beside:
-        return Path(place + SUFFIX)
+        return Path(_on_disk(place) + SUFFIX)
     digest = hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
     return cache_folder() / "levels" / f"{os.path.basename(place)}-{digest}{SUFFIX}"
+
+
+def _on_disk(place: str) -> str:
+    """The place itself; of a folder in a zip, a name beside the zip."""
+    outer = place
+    while not os.path.exists(outer) and os.path.dirname(outer) != outer:
+        outer = os.path.dirname(outer)
+    inner = place[len(outer) :].strip(os.sep)
+    return f"{outer}.{inner.replace(os.sep, '.')}" if inner and os.path.isfile(outer) else place
 
 
 def mark(source: Source, spacing: Mapping[str, float]) -> dict[str, Any]:

@@ -7,8 +7,6 @@ system would fetch anyway.
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self, TypeAlias
@@ -17,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.errors import SliceReadError
+from brainxr.openfile import OpenFile, truncated
 
 Rows: TypeAlias = range | npt.NDArray[np.intp]
 
@@ -170,16 +169,13 @@ class Window:
 
 
 def read_rows(
-    path: str, descriptor: int, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
+    file: OpenFile, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
 ) -> None:
     """Read a window of an uncompressed page.
 
     Parameters
     ----------
-    path : str
-        For the message of an error.
-    descriptor : int
-        The open file.
+    file : OpenFile
     strips : Strips
     page : int
     window : Window
@@ -189,15 +185,15 @@ def read_rows(
     """
     spans = window.direct(strips, page)
     if spans is None:
-        _read_some(path, descriptor, strips, page, window, out)
+        _read_some(file, strips, page, window, out)
         return
-    _read_spans(path, descriptor, spans, memoryview(out.data).cast("B"))
+    _read_spans(file, spans, memoryview(out.data).cast("B"))
     if not strips.stored.isnative:
         out.byteswap(inplace=True)
 
 
 def _read_some(
-    path: str, descriptor: int, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
+    file: OpenFile, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
 ) -> None:
     """Read bands of whole rows, and keep what is wanted of them."""
     bands = window.plan(strips, page)
@@ -206,17 +202,18 @@ def _read_some(
     flat = memoryview(buffer.data).cast("B")
     at = 0
     for spans, rows, wanted, kept in bands:
-        _read_spans(path, descriptor, spans, flat)
+        _read_spans(file, spans, flat)
         out[at : at + kept] = buffer[:rows][wanted][:, columns]
         at += kept
 
 
-def _read_spans(path: str, descriptor: int, spans: list[Span], flat: memoryview) -> None:
+def _read_spans(file: OpenFile, spans: list[Span], flat: memoryview) -> None:
     # one call for each row of a strided preview: nothing is done twice here
+    read_into = file.read_into
     for offset, start, stop in spans:
         view = flat[start:stop]
-        if (count := read_into(descriptor, view, offset)) != stop - start:
-            _fill(path, descriptor, view[count:], offset + count)
+        if (count := read_into(view, offset)) != stop - start:
+            _fill(file, view[count:], offset + count)
 
 
 def as_index(columns: Rows) -> slice | npt.NDArray[np.intp]:
@@ -226,39 +223,10 @@ def as_index(columns: Rows) -> slice | npt.NDArray[np.intp]:
     return columns
 
 
-def _fill(path: str, descriptor: int, view: memoryview, offset: int) -> None:
+def _fill(file: OpenFile, view: memoryview, offset: int) -> None:
     """Read bytes of the file until the buffer is full."""
     while view:
-        count = read_into(descriptor, view, offset)
+        count = file.read_into(view, offset)
         if count == 0:
-            raise SliceReadError(truncated(path, offset, offset + len(view)))
+            raise SliceReadError(truncated(file.path, offset, offset + len(view)))
         view, offset = view[count:], offset + count
-
-
-def read_bytes(descriptor: int, offset: int, count: int) -> bytes:
-    """Up to `count` bytes of an open file."""
-    buffer = bytearray(count)
-    return bytes(buffer[: read_into(descriptor, memoryview(buffer), offset)])
-
-
-if hasattr(os, "preadv"):
-
-    def read_into(descriptor: int, view: memoryview, offset: int) -> int:
-        """Read up to the buffer's size from a place in an open file; the number of bytes."""
-        return os.preadv(descriptor, (view,), offset)
-
-else:  # Windows
-
-    def read_into(descriptor: int, view: memoryview, offset: int) -> int:
-        """Read up to the buffer's size from a place in an open file; the number of bytes."""
-        with io.FileIO(descriptor, closefd=False) as file:
-            file.seek(offset)
-            return file.readinto(view) or 0
-
-
-def truncated(path: str, found: int, expected: int) -> str:
-    """The message for a file that is too short."""
-    return (
-        f"{path!r} is truncated: {found} bytes found, at least {expected} expected. Restore it "
-        "from its source."
-    )

@@ -1,6 +1,6 @@
 """From a path to a lazy, labelled volume, in steps that one can see.
 
-path ── find_slices ──▶ files ── read_header ──▶ header
+path ── find_files ──▶ files ── parse_header ──▶ header
 header, names, argument ── find_spacing ──▶ spacing ──▶ VoxelGrid ──▶ coordinates
 files + header ──▶ StackArray (lazy) + coordinates ──▶ Stack ──▶ DataArray | Dataset
 """
@@ -20,10 +20,11 @@ from brainxr.citations import citation_for
 from brainxr.errors import GeometryError, SliceGapWarning, StackError, shortlist, warn
 from brainxr.grid import DIMS, VoxelGrid
 from brainxr.lazyarray import StackArray
-from brainxr.slices import PathLike, SliceFiles, find_slices
+from brainxr.locate import find_files
+from brainxr.slices import PathLike, SliceFiles
 from brainxr.spacing import Spacing, SpacingLike, find_spacing, per_axis
 from brainxr.stacksource import StackSource
-from brainxr.tiff import FileFacts, Header, read_header
+from brainxr.tiff import FileFacts, Header, parse_header
 from brainxr.volume import NAME, Volume
 
 Plane: TypeAlias = Literal["axial", "coronal", "sagittal"]
@@ -56,16 +57,17 @@ class Stack(Volume):
 def find_stack(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, missing: Missing = "keep",
+    inside: str | None = None,
 ) -> Stack:  # fmt: skip
     """Find a stack and where its voxels are; the parameters are those of `brainxr.open`.
 
     Costs one listing and the header of one file.
     """
-    files = find_slices(path)
+    files = find_files(path, inside)
     header = _stack_header(files)
     plane = _plane(plane, files)
     axes = PLANES[plane]
-    names = ((files.names[0], files.names[-1]), (files.folder,))
+    names = ((files.names[0], files.names[-1]), *((hint,) for hint in files.hints))
     found = find_spacing(spacing, header.facts, names, axes)
     source = StackSource(files, replace(header, facts=FileFacts()), axes)
     first = per_axis(origin, "origin")
@@ -92,7 +94,8 @@ def find_stack(
 
 def _stack_header(files: SliceFiles) -> Header:
     """Header of the first file; several files of several pages are no stack."""
-    header = read_header(files.path(0))
+    with files.open(0) as file:
+        header = parse_header(file)
     if len(files) > 1 and header.pages > 1:
         raise StackError(
             f"Each of the {len(files)} files in {files.folder!r} has {header.pages} pages, and a "
@@ -105,7 +108,7 @@ def _stack_header(files: SliceFiles) -> Header:
 def _plane(argument: str | None, files: SliceFiles) -> Plane:
     if argument is not None and argument not in PLANES:
         raise GeometryError(f"plane={argument!r} is none of {', '.join(map(repr, PLANES))}.")
-    for name in (os.path.basename(files.folder), files.names[0]):
+    for name in (files.hints[0], files.names[0], *files.hints[1:]):
         named = [plane for plane in PLANES if plane in name.lower()]
         if argument is None and len(named) == 1:
             argument = named[0]
@@ -175,7 +178,7 @@ def _attributes(
     path: PathLike | Sequence[PathLike], files: SliceFiles, plane: Plane, spacing: Spacing,
     missing: Missing,
 ) -> dict[str, str]:  # fmt: skip
-    one = isinstance(path, str | os.PathLike)
+    one = isinstance(path, str | os.PathLike) and files.container is None
     opened = one and os.path.isfile(os.path.expanduser(path))  # type: ignore[arg-type]
     attrs = {
         "source": files.path(0) if opened else files.folder,
