@@ -33,7 +33,9 @@ def open(
     path : path-like or sequence of these
         A folder, a glob pattern, one multi-page TIFF, or a list of files. Slices
         are ordered by their number: the last one that varies between the names.
-        Or a zip of these, which is read as it is and never unpacked to the disk.
+        Or a zip of these, which is read as it is and never unpacked to the disk. Or
+        these at a URL that fsspec opens, where ``s_{0000..1279}.tif`` stands for the
+        slices of these numbers.
         Or a store of OME-Zarr 0.4 or 0.5: a folder, or a URL that fsspec opens.
     spacing : float, str, pint.Quantity or mapping of these, optional
         Distance between neighbouring voxel centres, in µm where no unit is given:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import os
 import struct
 import threading
+import uuid
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,9 +29,10 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.decoders import crc32, inflate
-from brainxr.errors import SliceReadError
-from brainxr.fingerprint import fingerprint_of
+from brainxr.errors import SliceReadError, StackError
+from brainxr.fingerprint import digest_of, fingerprint_of
 from brainxr.openfile import Held, OpenFile, Stretch, open_file, read_into
+from brainxr.urls import Address, far_file
 
 # Unpacked members that are kept, in all: a band of rows of a slice is often followed by the
 # next band of the same. Larger ones aren't kept.
@@ -40,6 +42,12 @@ KEPT_BYTES = 64 << 20
 # refused; and so is one that grows beyond the second size by more than that. A black slice
 # grows a thousandfold, which deflate can't exceed, so the ratio alone doesn't tell a bomb.
 MOST_BYTES, SUSPECT_BYTES, SUSPECT_RATIO, DEFLATE_RATIO = 1 << 30, 256 << 20, 300, 1032
+
+# Bytes of a member's own header beyond what it always has: its name, and what programs add.
+_SURPLUS = 1 << 10
+
+# The directory is at the end of a zip; of one that is far away, so much is fetched at once.
+TAIL_BYTES = 1 << 16
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _ENCRYPTED, _UTF8 = 0x1, 0x800
@@ -72,7 +80,7 @@ class Member(NamedTuple):
     flags: int
 
 
-def members(path: str) -> list[Member]:
+def members(path: str, address: Address | None = None) -> list[Member]:
     """All members of a zip but its folders.
 
     Costs the zip's directory, 10 µs a member.
@@ -82,21 +90,29 @@ def members(path: str) -> list[Member]:
     SliceReadError
         When it is no zip, or damaged.
     """
-    with open_file(path) as file:  # which says it, where that can't be done
-        size = file.size
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-    except Exception as error:  # whatever a damaged file makes of a parser
-        raise SliceReadError(
-            f"{path!r} can't be read as a zip ({error}). It is truncated, damaged or no zip "
-            f"({size} bytes found): download it again, or restore it from its source."
-        ) from error
+    # which says it, where that can't be done
+    with open_file(path) if address is None else far_file(address) as file:
+        infos = _directory(file)
     return [
         Member(i.orig_filename.replace("\\", "/"), i.header_offset, i.compress_size, i.file_size,
                i.CRC, i.compress_type, i.flag_bits)
         for i in infos
     ]  # fmt: skip
+
+
+def _directory(file: OpenFile) -> list[zipfile.ZipInfo]:
+    path, size = file.path, file.size
+    try:
+        file.expect([(max(0, size - TAIL_BYTES), min(size, TAIL_BYTES))])
+        with zipfile.ZipFile(file.for_a_parser()) as archive:
+            return [info for info in archive.infolist() if not info.is_dir()]
+    except StackError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of a parser
+        raise SliceReadError(
+            f"{path!r} can't be read as a zip ({error}). It is truncated, damaged or no zip "
+            f"({size} bytes found): download it again, or restore it from its source."
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +122,11 @@ class ZipMembers:
     Attributes
     ----------
     path : str
-        Absolute path of the zip.
+        Absolute path of the zip, or its URL as it may be shown.
+    address : Address, optional
+        Where it is, if not on this disk.
+    opening : str
+        Different for each opening of a zip that is far away, where no time tells that it changed.
     table : numpy.ndarray of int64, shape (slices, 5)
         Of each: where its own header begins, bytes packed, bytes unpacked, checksum, and
         whether it is deflated. Stored ones have no checksum, as only rows of them are read.
@@ -114,9 +134,11 @@ class ZipMembers:
 
     path: str
     table: npt.NDArray[np.int64]
+    address: Address | None = None
+    opening: str = ""
 
     @classmethod
-    def of(cls, path: str, chosen: Sequence[Member]) -> ZipMembers:
+    def of(cls, path: str, chosen: Sequence[Member], address: Address | None = None) -> ZipMembers:
         """The members that are slices, in order.
 
         Raises
@@ -134,7 +156,11 @@ class ZipMembers:
         ]
         table = np.array(rows, np.int64)
         _refuse_overlap(path, chosen, table)
-        return cls(path, table)
+        return cls(path, table, address, "" if address is None else uuid.uuid4().hex)
+
+    @property
+    def is_far(self) -> bool:
+        return self.address is not None
 
     @cached_property
     def unpacks(self) -> bool:
@@ -155,15 +181,25 @@ class ZipMembers:
         """
         at, packed, size, checksum, is_deflated = self.table[number].tolist()
         with ExitStack() as stack:
-            whole = stack.enter_context(open_file(self.path))
+            whole = stack.enter_context(self._whole())
+            if is_deflated:
+                whole.expect([(at, _LOCAL_HEADER.size + _SURPLUS + packed)])
             start = self._start(whole, number, at, path)
             if is_deflated:
-                key = self.path, whole.times, whole.size, at
+                key = self.path, whole.times, whole.size, at, self.opening
                 data = _RECENT.get(key) or _unpacked(whole, path, start, packed, size, checksum)
                 _RECENT.keep(key, data)
                 return Held(whole, path, memoryview(data))
             stack.pop_all()  # who reads the stretch closes it
             return Stretch(whole, path, start, size)
+
+    def _whole(self) -> OpenFile:
+        return open_file(self.path) if self.address is None else far_file(self.address, self._size)
+
+    @property
+    def _size(self) -> int:
+        """Bytes of the zip, or a few less: up to the end of the last slice."""
+        return int((self.table[:, 0] + self.table[:, 1]).max()) + _LOCAL_HEADER.size + _SURPLUS
 
     def _start(self, whole: OpenFile, number: int, at: int, path: str) -> int:
         """Where the bytes of a member begin, by its own header, which has to be there."""
@@ -181,8 +217,11 @@ class ZipMembers:
         )
 
     def read_each(
-        self, numbers: Sequence[int], offset: int, flat: memoryview, size: int, opened_at: int
-    ) -> list[int]:
+        self, numbers: Sequence[int], path: Callable[[int], str], offset: int, flat: memoryview,
+        size: int, opened_at: int,
+    ) -> list[int]:  # fmt: skip
+        if self.address is not None:
+            return self._fetch_each(self.address, numbers, offset, flat, size)
         with open_file(self.path) as whole:
             if max(whole.times) > opened_at:
                 return list(range(len(numbers)))
@@ -196,7 +235,23 @@ class ZipMembers:
             # one look for all of them: what was written meanwhile shows in it
             return left if whole.is_unchanged() else list(range(len(numbers)))
 
+    def _fetch_each(
+        self, address: Address, numbers: Sequence[int], offset: int, flat: memoryview, size: int
+    ) -> list[int]:
+        places = [(i, self._starts[number]) for i, number in enumerate(numbers)]
+        path = address.path()
+        known = [(i, (path, at + offset, at + offset + size)) for i, at in places if at >= 0]
+        left = {i for i, at in places if at < 0}
+        for (i, _), data in zip(known, address.read([item for _, item in known]), strict=True):
+            if len(data) == size:
+                flat[i * size : i * size + size] = data
+            else:
+                left.add(i)
+        return sorted(left)
+
     def fingerprint(self, names: Sequence[str]) -> str:
+        if self.address is not None:
+            return digest_of([self.path, *names, self.table.tolist()])
         return fingerprint_of(names, [self.path] * len(names))
 
     def __reduce__(self) -> Any:
@@ -204,15 +259,20 @@ class ZipMembers:
         steps = np.diff(self.table, axis=0, prepend=0)
         steps[1:, 0] -= self.table[:-1, 1]
         planes = np.ascontiguousarray(steps.T).view(np.uint8).reshape(5, -1, 8).transpose(0, 2, 1)
-        return _restored, (self.path, len(self.table), zlib.compress(planes.tobytes(), 6))
+        return _restored, (
+            self.path, len(self.table), zlib.compress(planes.tobytes(), 6), self.address,
+            self.opening,
+        )  # fmt: skip
 
 
-def _restored(path: str, count: int, packed: bytes) -> ZipMembers:
+def _restored(
+    path: str, count: int, packed: bytes, address: Address | None, opening: str
+) -> ZipMembers:
     planes = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(5, 8, count)
     steps = np.ascontiguousarray(planes.transpose(0, 2, 1)).view(np.int64)[..., 0].T.copy()
     sizes = np.cumsum(steps[:, 1])
     steps[1:, 0] += sizes[:-1]
-    return ZipMembers(path, np.cumsum(steps, axis=0))
+    return ZipMembers(path, np.cumsum(steps, axis=0), address, opening)
 
 
 # --- one member ---------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from brainxr.errors import StackError
 from brainxr.locate import find_files
+from brainxr.pool import WAITING
 from brainxr.slices import PathLike, SliceFiles
 from brainxr.tiff import Header, differences, parse_header
 
@@ -58,7 +60,10 @@ class CheckReport:
         return "\n".join(lines)
 
 
-def check(path: PathLike | Sequence[PathLike], *, inside: str | None = None) -> CheckReport:
+def check(
+    path: PathLike | Sequence[PathLike], *, inside: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> CheckReport:  # fmt: skip
     """Look at the header of every slice of a stack, and report all that is wrong.
 
     Costs one parsed header a file (about 0.1 ms each, no pixels); slices that are
@@ -72,6 +77,8 @@ def check(path: PathLike | Sequence[PathLike], *, inside: str | None = None) -> 
         What `brainxr.open` takes.
     inside : str, optional
         Of a zip: a folder, a pattern of names, or one slice in it.
+    storage_options : mapping, optional
+        Of URLs: what fsspec is told, for example ``{"anon": True}``.
 
     Returns
     -------
@@ -88,8 +95,8 @@ def check(path: PathLike | Sequence[PathLike], *, inside: str | None = None) -> 
     >>> brainxr.check(brainxr.sample("phantom")).ok
     True
     """
-    files = find_files(path, inside)
-    with ThreadPoolExecutor() as pool:
+    files = find_files(path, inside, storage_options)
+    with ThreadPoolExecutor(WAITING if files.is_far else None) as pool:
         headers = list(pool.map(lambda i: _header(files, i), range(len(files))))
     usual = _usual(headers)
     problems = [

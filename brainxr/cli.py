@@ -14,6 +14,8 @@ import xarray as xr
 
 import brainxr
 from brainxr.cost import show_bytes
+from brainxr.errors import EmptyStackError
+from brainxr.find import is_certain, may_be_image
 from brainxr.grid import DIMS
 from brainxr.lazyarray import StackArray
 from brainxr.ngff import VERSIONS
@@ -22,7 +24,6 @@ from brainxr.pyramid import METHODS
 from brainxr.shards import CODECS
 from brainxr.stack import PLANES, Stack, find_stack
 from brainxr.volume import Volume
-from brainxr.zarrstore import is_store
 
 # What a person did or their data are, as opposed to a mistake of ours.
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, KeyError)
@@ -99,7 +100,7 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def info(path: str, **options: Any) -> None:
     """Print what a stack or store is: shape, spacing and where it came from, extent, size, gaps."""
     parsed = _parsed(options)
-    for label, value in (_store_facts if is_store(path) else _stack_facts)(path, parsed).items():
+    for label, value in _facts_at(path, parsed).items():
         click.echo(f"{label:<12}{value}")
 
 
@@ -228,6 +229,17 @@ def demo(output: str, show: bool | None) -> None:
 
 
 # --- what is printed --------------------------------------------------------------
+
+
+def _facts_at(path: str, options: Mapping[str, Any]) -> dict[str, str]:
+    if not may_be_image(path, options["plane"] is not None or options["inside"] is not None):
+        return _stack_facts(path, options)
+    try:
+        return _store_facts(path, options)
+    except EmptyStackError:
+        if is_certain(path):
+            raise
+        return _stack_facts(path, options)
 
 
 def _stack_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
-from typing import IO, Any, Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Protocol, Self, TypeAlias
 
 from brainxr.errors import SliceReadError
+
+# Bytes of stretches: first, and the one after the last.
+Fetch: TypeAlias = Callable[[Sequence[tuple[int, int]]], list[bytes]]
+
+# Of a file that is far away, so much is fetched where a few bytes are asked for.
+READ_AHEAD = 1 << 14
 
 FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
@@ -61,10 +67,17 @@ class OpenFile:
         buffer = bytearray(count)
         return bytes(buffer[: self.read_into(memoryview(buffer), offset)])
 
+    def has(self, count: int) -> bool:
+        """Whether it has so many bytes."""
+        return self.size >= count
+
     def is_unchanged(self) -> bool:
         """Whether nothing was written to it since it was opened."""
         status = os.fstat(self.descriptor)
         return self.times == (status.st_mtime_ns, status.st_ctime_ns)
+
+    def expect(self, stretches: Sequence[tuple[int, int]]) -> None:
+        """Hear which stretches will be read next: places, and bytes. A disk has no use for it."""
 
     def for_a_parser(self) -> str | IO[bytes]:
         """What a library that reads files is given: the path, or the bytes as a file."""
@@ -83,11 +96,11 @@ class OpenFile:
 class Stretch(OpenFile):
     """A stretch of an open file, which is a file of its own: what a zip stores as it is."""
 
-    __slots__ = ("start",)
+    __slots__ = ("start", "whole")
 
     def __init__(self, whole: OpenFile, path: str, start: int, size: int) -> None:
         self.path = path
-        self.descriptor = whole.descriptor
+        self.whole = whole
         self.size = size
         self.times = whole.times
         self.start = start
@@ -95,7 +108,16 @@ class Stretch(OpenFile):
     def read_into(self, view: memoryview, offset: int) -> int:
         if offset + len(view) > self.size:  # what follows belongs to others
             view = view[: max(0, self.size - offset)]
-        return read_into(self.descriptor, view, self.start + offset)
+        return self.whole.read_into(view, self.start + offset)
+
+    def read(self, offset: int, count: int) -> bytes:
+        return self.whole.read(self.start + offset, max(0, min(count, self.size - offset)))
+
+    def expect(self, stretches: Sequence[tuple[int, int]]) -> None:
+        self.whole.expect([(self.start + at, count) for at, count in stretches])
+
+    def close(self) -> None:
+        self.whole.close()
 
     def for_a_parser(self) -> IO[bytes]:
         return io.BufferedReader(_Stream(self))
@@ -124,6 +146,67 @@ class Held(OpenFile):
         pass
 
 
+class FarFile(OpenFile):
+    """A file that it takes a while to reach, so that it is asked for more at a time.
+
+    Parameters
+    ----------
+    path : str
+        For messages.
+    size : int
+        As far as it is known; else more than any file has.
+    fetch : callable
+        Gives the bytes of several stretches: first byte, and the one after the last.
+    """
+
+    __slots__ = ("expected", "fetch", "kept")
+
+    def __init__(self, path: str, size: int, fetch: Fetch) -> None:
+        self.path = path
+        self.size = size
+        self.times = (0, 0)
+        self.fetch = fetch
+        self.kept: list[tuple[int, bytes]] = []
+        self.expected: list[tuple[int, bytes]] = []
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        data = self._known(offset, len(view))
+        if data is None:
+            data = memoryview(self.fetch([(offset, offset + len(view))])[0])
+        view[: len(data)] = data
+        return len(data)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes; around a few, more are fetched, as a header is many small parts."""
+        data = self._known(offset, count)
+        if data is None:
+            fetched = self.fetch([(offset, min(self.size, offset + max(count, READ_AHEAD)))])[0]
+            self.kept.append((offset, fetched))
+            data = memoryview(fetched)[:count]
+        return bytes(data)
+
+    def has(self, count: int) -> bool:
+        """Whether it has so many bytes, by a look at the last, as nobody may have told its size."""
+        return self.size >= count and len(self.read(max(0, count - 1), 1)) == min(1, count)
+
+    def _known(self, offset: int, count: int) -> memoryview | None:
+        for start, data in (*self.expected, *self.kept):
+            if start <= offset and offset + count <= start + len(data):
+                return memoryview(data)[offset - start : offset - start + count]
+        return None
+
+    def expect(self, stretches: Sequence[tuple[int, int]]) -> None:
+        wanted = [(at, at + count) for at, count in stretches if self._known(at, count) is None]
+        starts = [start for start, _ in wanted]
+        self.expected = list(zip(starts, self.fetch(wanted), strict=True)) if wanted else []
+
+    def for_a_parser(self) -> IO[bytes]:
+        return io.BufferedReader(_Stream(self), READ_AHEAD)
+
+    def close(self) -> None:
+        pass
+
+
 class _Stream(io.RawIOBase):
     """What is open, with a place from which the next bytes are read. Closing it closes nothing."""
 
@@ -145,9 +228,11 @@ class _Stream(io.RawIOBase):
         return self.at
 
     def readinto(self, buffer: Any) -> int:
-        count = self.file.read_into(memoryview(buffer).cast("B"), self.at)
-        self.at += count
-        return count
+        view = memoryview(buffer).cast("B")
+        data = self.file.read(self.at, min(len(view), max(0, self.file.size - self.at)))
+        view[: len(data)] = data
+        self.at += len(data)
+        return len(data)
 
 
 class Container(Protocol):
@@ -161,12 +246,16 @@ class Container(Protocol):
         Its own.
     unpacks : bool
         Whether to read any part of a slice is to unpack all of it.
+    is_far : bool
+        Whether most of the time is spent waiting, so that many should be read at a time.
     """
 
     @property
     def path(self) -> str: ...
     @property
     def unpacks(self) -> bool: ...
+    @property
+    def is_far(self) -> bool: ...
 
     def open(self, number: int, path: str) -> OpenFile:
         """Open a slice.
@@ -180,14 +269,17 @@ class Container(Protocol):
         """
 
     def read_each(
-        self, numbers: Sequence[int], offset: int, flat: memoryview, size: int, opened_at: int
-    ) -> list[int]:
+        self, numbers: Sequence[int], path: Callable[[int], str], offset: int, flat: memoryview,
+        size: int, opened_at: int,
+    ) -> list[int]:  # fmt: skip
         """Read one stretch of each of several slices, one after another into a buffer.
 
         Parameters
         ----------
         numbers : sequence of int
             Which of the stack's; -1 for none.
+        path : callable
+            Gives the name of each.
         offset, size : int
             Which bytes of each.
         flat : memoryview
@@ -229,7 +321,7 @@ def unreadable(path: str, error: OSError) -> str:
     return f"{path!r} can't be read: {error.strerror or error}."
 
 
-def truncated(path: str, found: int, expected: int) -> str:
+def truncated(path: str, found: int | str, expected: int) -> str:
     """The message for a file that is too short."""
     return (
         f"{path!r} is truncated: {found} bytes found, at least {expected} expected. Restore it "

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
 from brainxr.ifd import Directory, read_directory
 from brainxr.openfile import FOR_READING, Container, OpenFile, read_into, unreadable
-from brainxr.pool import run_all, workers
+from brainxr.pool import run_all, run_waiting, workers
 from brainxr.rows import BAND_BYTES, Rows, Span, Strips, Window, as_index, read_rows
 from brainxr.segments import Segments, first_rows, read_segments
 from brainxr.slices import SliceFiles
@@ -39,6 +39,10 @@ Layout: TypeAlias = tuple[Strips, int] | Segments
 # Tables of strips and tiles that are remembered, at most; a stack of 100,000 slices of
 # 24 strips has 38 MB of them.
 TABLE_BYTES = 64 << 20
+
+# Slices that are far away are asked for by so many bytes at a time, where all of a row is
+# in memory before what is wanted of it is copied.
+FAR_BAND_BYTES = 64 << 20
 
 # Bytes of a slice from which on it pays to read slices in several threads; system calls
 # for a row each only get into each other's way.
@@ -85,6 +89,9 @@ class SliceReader:
         """
         if not out.size:
             return
+        if self.files.is_far:
+            self._read_far(places, Window(rows, columns), out)
+            return
         if self.files.unpacks and self.header.pages > 1:  # once for all pages
             self._read_rows(places, rows, columns, out)
             return
@@ -97,6 +104,25 @@ class SliceReader:
             return
         jobs = [(places[share], rows, columns, out[share]) for share in shares]
         run_all(lambda job: self._read_rows(*job), jobs)
+
+    def _read_far(self, places: Sequence[int], window: Window, out: npt.NDArray[Any]) -> None:
+        """Read slices that it takes a while to reach: many at a time, each in few requests."""
+        if self.header.pages > 1:
+            with self.opened(places) as read:
+                for i, target in enumerate(out):
+                    read(i, window, target)
+            return
+        whole = self.header.strips is not None and not self.files.unpacks
+        if not whole or not self._read_together(places, window, out):
+            self._read_waiting(places, window, list(out))
+
+    def _read_waiting(
+        self, places: Sequence[int], window: Window, out: Sequence[npt.NDArray[Any]]
+    ) -> None:
+        # a window remembers a plan and has a buffer, so each thread needs its own
+        rows, columns = window.rows, window.columns
+        jobs = [(p, Window(rows, columns), o) for p, o in zip(places, out, strict=True)]
+        run_waiting(lambda job: self._read_one(*job), jobs)
 
     def _read_rows(
         self, places: Sequence[int], rows: Rows, columns: Rows, out: npt.NDArray[Any]
@@ -122,9 +148,10 @@ class SliceReader:
             self._read_stretches(places, spans[0], whole, out)
             return True
         size = spans[0].stop
-        if size > BAND_BYTES:
+        band = FAR_BAND_BYTES if self.files.is_far else BAND_BYTES
+        if size > band:
             return False
-        group, columns = max(1, BAND_BYTES // size), as_index(window.columns)
+        group, columns = max(1, band // size), as_index(window.columns)
         block = np.empty((min(group, len(places)), len(window.rows), strips.width), out.dtype)
         for first in range(0, len(places), group):
             part = places[first : first + group]
@@ -173,7 +200,13 @@ class SliceReader:
         # of those that were never read it isn't known where their pixels are
         numbers = [place if known(place) is first else -1 for place in places]
         flat = memoryview(out.data).cast("B")
-        for i in container.read_each(numbers, span.offset, flat, span.stop, self.opened_at):
+        left = container.read_each(
+            numbers, self.files.path, span.offset, flat, span.stop, self.opened_at
+        )
+        if container.is_far and left:
+            self._read_waiting([places[i] for i in left], window, [out[i] for i in left])
+            return
+        for i in left:
             self._read_one(places[i], window, out[i])
 
     def _read_one(self, place: int, window: Window, out: npt.NDArray[Any]) -> None:
@@ -183,6 +216,10 @@ class SliceReader:
         with self._open(place) as file:
             _read(file, place, self._layout(file, place), window, out)
 
+    def _look_at(self, place: int) -> None:
+        with self._open(place) as file:
+            self._layout(file, place)
+
     @contextmanager
     def opened(self, places: Sequence[int]) -> Iterator[Callable[[int, Window, Any], None]]:
         """Slices kept open, to be read in several windows: each file is opened once.
@@ -191,6 +228,8 @@ class SliceReader:
         that receives its pixels.
         """
         with ExitStack() as stack:
+            if self.files.is_far:  # all at a time; what is found is remembered
+                run_waiting(self._look_at, [place for place in places if place >= 0])
             files: dict[int, OpenFile] = {}
             for file in sorted({self._file(place) for place in places if place >= 0}):
                 files[file] = stack.enter_context(self._open(file))

@@ -210,6 +210,8 @@ def _read_some(
 def _read_spans(file: OpenFile, spans: list[Span], flat: memoryview) -> None:
     # one call for each row of a strided preview: nothing is done twice here
     read_into = file.read_into
+    if len(spans) > 1:
+        file.expect([(offset, stop - start) for offset, start, stop in spans])
     for offset, start, stop in spans:
         view = flat[start:stop]
         if (count := read_into(view, offset)) != stop - start:

@@ -80,7 +80,11 @@ def read_segments(
     Exception
         Whatever a codec makes of damaged data.
     """
-    for number, row, column in segments.touched(window):
+    touched = list(segments.touched(window))
+    numbers = [number for number, _, _ in touched]
+    offsets, counts = segments.offsets[numbers].tolist(), segments.counts[numbers].tolist()
+    file.expect(list(zip(offsets, counts, strict=True)))
+    for number, row, column in touched:
         segment = segments.decode(_encoded(file, segments, number), number)
         here_rows, rows = _inside(window.rows, row, segments.height)
         here_columns, columns = _inside(window.columns, column, segments.width)

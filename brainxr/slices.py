@@ -63,7 +63,7 @@ class SliceFiles:
         return len(self.names)
 
     def path(self, i: int) -> str:
-        return f"{self.folder}{os.sep}{self.names[i]}"
+        return f"{self.folder}{'/' if '://' in self.folder else os.sep}{self.names[i]}"
 
     def open(self, i: int) -> OpenFile:
         """Open a file.
@@ -79,6 +79,11 @@ class SliceFiles:
     def unpacks(self) -> bool:
         """Whether to read any part of a slice is to unpack all of it."""
         return self.container is not None and self.container.unpacks
+
+    @property
+    def is_far(self) -> bool:
+        """Whether most of the time is spent waiting for them."""
+        return self.container is not None and self.container.is_far
 
     @property
     def hints(self) -> tuple[str, ...]:
@@ -232,7 +237,11 @@ def _find_in_list(paths: list[str]) -> SliceFiles:
         raise EmptyStackError(
             f"{len(absent)} of {len(paths)} files of the list are not there: {shortlist(absent)}."
         )
-    folder, names = _relative(paths)
+    return listed_stack(*_relative(paths))
+
+
+def listed_stack(folder: str, names: list[str]) -> SliceFiles:
+    """Order the names of a list by their number; where they have none, they are in order."""
     if len(names) > 1 and not any(_NUMBER.search(_stem(name)) for name in names):
         _refuse_repeats(names)
         return SliceFiles(folder, tuple(names), tuple(range(len(names))))

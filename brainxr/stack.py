@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -57,13 +57,13 @@ class Stack(Volume):
 def find_stack(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, missing: Missing = "keep",
-    inside: str | None = None,
+    inside: str | None = None, storage_options: Mapping[str, Any] | None = None,
 ) -> Stack:  # fmt: skip
     """Find a stack and where its voxels are; the parameters are those of `brainxr.open`.
 
     Costs one listing and the header of one file.
     """
-    files = find_files(path, inside)
+    files = find_files(path, inside, storage_options)
     header = _stack_header(files)
     plane = _plane(plane, files)
     axes = PLANES[plane]

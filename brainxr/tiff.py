@@ -123,8 +123,9 @@ def parse_header(file: OpenFile) -> Header:
             f"{path!r} can't be read as TIFF ({error}). It is damaged, truncated or of another "
             f"format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."
         ) from error
-    if size < header.needed:
-        raise SliceReadError(truncated(path, size, header.needed))
+    if not file.has(header.needed):
+        found = size if size < header.needed else "fewer"
+        raise SliceReadError(truncated(path, found, header.needed))
     return header
 
 

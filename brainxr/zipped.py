@@ -18,6 +18,7 @@ from dataclasses import replace
 from brainxr.archive import Member, ZipMembers, members
 from brainxr.errors import EmptyStackError, StackError, shortlist
 from brainxr.slices import SUFFIXES, SliceFiles, is_slice_name, one_stack, pattern_of, ways
+from brainxr.urls import Address
 
 SUFFIX = ".zip"
 
@@ -37,7 +38,7 @@ def split_zip(path: str) -> tuple[str, str] | None:
     return None
 
 
-def find_in_zip(path: str, inside: str = "") -> SliceFiles:
+def find_in_zip(path: str, inside: str = "", address: Address | None = None) -> SliceFiles:
     """Find the slices of a stack in a zip.
 
     Costs the zip's directory; no member is read.
@@ -45,9 +46,11 @@ def find_in_zip(path: str, inside: str = "") -> SliceFiles:
     Parameters
     ----------
     path : str
-        Absolute path of the zip.
+        Absolute path of the zip, or its URL as it may be shown.
     inside : str
         A folder in it, a pattern of names, or one slice. Default: all of it.
+    address : Address, optional
+        Where it is, if not on this disk.
 
     Raises
     ------
@@ -58,21 +61,22 @@ def find_in_zip(path: str, inside: str = "") -> SliceFiles:
     SliceReadError
         When it is no zip, or a slice in it is encrypted, packed in another way, or a bomb.
     """
-    listed = members(path)
+    listed = members(path, address)
     slices = {member.name: member for member in listed if _is_slice(member.name)}
     if not slices:
         raise EmptyStackError(_nothing_in(path, listed))
     _refuse_names(path, slices)
     folder, names = _chosen(path, slices, inside.replace("\\", "/").strip("/"))
     _refuse_repeats(path, listed, names)
-    place = os.path.join(path, *folder.split("/")) if folder else path
+    between = "/" if address else os.sep
+    place = between.join([path, *folder.split("/")]) if folder else path
     found = one_stack(
         place,
         [posixpath.relpath(name, folder) if folder else name for name in names],
         lambda pattern: _call(path, posixpath.join(glob.escape(folder), pattern)),
     )
     ordered = [slices[posixpath.join(folder, name)] for name in found.names]
-    return replace(found, container=ZipMembers.of(path, ordered))
+    return replace(found, container=ZipMembers.of(path, ordered, address))
 
 
 def _is_slice(name: str) -> bool:
