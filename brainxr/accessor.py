@@ -99,6 +99,20 @@ class BrainAccessor:
 
         return to_ome_zarr(self._data, path, **options)
 
+    def to_tiff(self, folder: PathLike, **options: Any) -> Path:
+        """Write it as a folder of TIFF slices along any axis; see `brainxr.tiffstack.to_tiff`.
+
+        Examples
+        --------
+        >>> vol = brainxr.open(brainxr.sample("phantom"))
+        >>> folder = vol[:, 60:64].brain.to_tiff("coronal", along="y", progress=False)
+        >>> brainxr.open(folder).sizes["y"]
+        4
+        """
+        from brainxr.tiffstack import to_tiff
+
+        return to_tiff(self._data, folder, **options)
+
     def build_levels(self, **options: Any) -> Path:
         """Make coarser levels beside a stack, for looking; see `brainxr.convert.build_levels`.
 

@@ -21,8 +21,18 @@ from brainxr.omezarr import find_image
 from brainxr.pyramid import METHODS
 from brainxr.shards import CODECS
 from brainxr.stack import PLANES, Stack, find_stack
+from brainxr.tiffstack import COMPRESSIONS
 from brainxr.volume import Volume
 from brainxr.zarrstore import is_store
+
+# What is written: by which method, and which options it takes.
+FORMS = {
+    "ome-zarr": (
+        "to_ome_zarr", ("levels", "method", "chunks", "shards", "codec", "version", "memory"),
+    ),
+    "tiff": ("to_tiff", ("along", "compression", "memory")),
+}  # fmt: skip
+ENDINGS = {".zarr": "ome-zarr"}
 
 # What a person did or their data are, as opposed to a mistake of ours.
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, KeyError)
@@ -147,31 +157,41 @@ def view(path: str, selection: str | None, **options: Any) -> None:
     brainxr.view(_select(volume, selection), block=True)
 
 
-@main.command(short_help="Write a stack, or a part of it, as a pyramid.")
+@main.command(short_help="Write a stack, or a part of it, as a pyramid or as slices.")
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
+@click.option("--to", "form", type=click.Choice(list(FORMS)), help="Default: by DST's ending.")
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
+@click.option("--along", type=click.Choice(DIMS), help="Of slices: their axis. Default: z.")
+@click.option("--compression", type=click.Choice(COMPRESSIONS), help="Of slices. Default: none.")
 @click.option("--levels", type=int, help="How many. Default: until the coarsest is small.")
-@click.option("--method", type=click.Choice(METHODS), default="mean", show_default=True)
+@click.option("--method", type=click.Choice(METHODS), help="Of levels. Default: mean.")
 @click.option("--chunks", help="Voxels: '64', or per axis: 'z=32,y=64,x=64'. Default: 64.")
 @click.option("--shards", help="Voxels in a file, as --chunks. Default: by the memory.")
-@click.option("--codec", type=click.Choice(CODECS), default="lz4", show_default=True)
-@click.option("--version", type=click.Choice(VERSIONS), default="0.5", show_default=True)
+@click.option("--codec", type=click.Choice(CODECS), help="Of chunks. Default: lz4.")
+@click.option("--version", type=click.Choice(VERSIONS), help="Of OME-Zarr. Default: 0.5.")
 @click.option("--memory", help="What it may take at a time. Default: 1 GiB.")
 @click.option("--overwrite", is_flag=True, help="Replace DST once the new one is complete.")
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
 @_stack_options
-def convert(source: str, target: str, **options: Any) -> None:
-    """Write SRC, a stack or store, or a part of it, into the OME-Zarr store DST.
+def convert(source: str, target: str, form: str | None, **options: Any) -> None:
+    """Write SRC, a stack or store, or a part of it, to DST.
 
-    What was interrupted goes on when the same is typed again.
+    DST is an OME-Zarr store by its ending, NAME.ome.zarr, or a folder of TIFF slices
+    with --to tiff. What was interrupted goes on when the same is typed again.
     """
+    method, known = FORMS[form or _form_of(target)]
     own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
-    cut = {name: _voxels(options.pop(name)) for name in ("chunks", "shards")}
-    progress, selection = not options.pop("no_progress"), options.pop("selection")
-    asked = {name: value for name, value in (cut | options).items() if value is not None}
+    options |= {name: _voxels(options[name]) for name in ("chunks", "shards")}
+    shared = {"progress": not options.pop("no_progress"), "overwrite": options.pop("overwrite")}
+    selection = options.pop("selection")
+    asked = {name: value for name, value in options.items() if value is not None}
+    if others := [f"--{name}" for name in asked if name not in known]:
+        raise ValueError(
+            f"{others[0]} says nothing of what is written to {target!r}: leave it out."
+        )
     volume = _select(brainxr.open(source, **_parsed(own)), selection)
-    click.echo(f"Wrote {volume.brain.to_ome_zarr(target, progress=progress, **asked)}")
+    click.echo(f"Wrote {getattr(volume.brain, method)(target, **shared, **asked)}")
 
 
 @main.command(short_help="Make coarser levels beside a stack, to look at it.")
@@ -371,6 +391,18 @@ def _number_or_text(text: str | None) -> Any:
         return None if not text else float(text)
     except ValueError:
         return text
+
+
+def _form_of(target: str) -> str:
+    """What is written, by the ending of its name."""
+    name = target.rstrip("/\\").lower()
+    for ending, form in ENDINGS.items():
+        if name.endswith(ending):
+            return form
+    raise ValueError(
+        f"{target!r} doesn't end like anything that is written. Name it NAME.ome.zarr for a store, "
+        "or add --to tiff for a folder of TIFF slices."
+    )
 
 
 def _voxels(text: str | None) -> Any:

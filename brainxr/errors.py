@@ -44,13 +44,13 @@ class StoreReadError(StoreError, OSError):
 
 
 class StoreExistsError(StoreError, FileExistsError):
-    """There is something already where a store was to be written."""
+    """There is something already where a store or a stack was to be written."""
 
     __str__ = Exception.__str__
 
 
 class StoreWriteError(StoreError, OSError):
-    """A store can't be written: the disk is full, or the place forbidden."""
+    """A store or a stack can't be written: the disk is full, or the place forbidden."""
 
     __str__ = Exception.__str__
 

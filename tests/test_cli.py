@@ -184,6 +184,25 @@ def test_convert(make_stack: MakeStack, tmp_path: Path) -> None:
     assert zarr.open_array(tmp_path / "old.zarr" / "0", mode="r").metadata.zarr_format == 2
 
 
+def test_convert_to_slices(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((12, 20, 18))
+    folder = tmp_path / "coronal"
+    arguments = ["convert", made.path, folder, "--sel", "y=0.2mm:0.9mm", "--along", "y"]
+    unclear = brainxr(*arguments)
+    assert unclear.returncode == 1
+    assert "coronal' doesn't end like anything" in unclear.stderr
+    assert "add --to tiff for a folder of TIFF slices" in unclear.stderr
+    done = brainxr(*arguments, "--to", "tiff", "--compression", "deflate")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Wrote {folder}\n"
+    assert "slabs=1/1" in done.stderr
+    images = [tifffile.imread(path) for path in sorted(folder.iterdir())]
+    np.testing.assert_array_equal(images, made.values[:, 2:10].transpose(1, 0, 2))
+    foreign = brainxr(*arguments, "--to", "tiff", "--codec", "zstd")
+    assert "--codec says nothing of what is written to" in foreign.stderr
+    assert brainxr("info", folder).stdout.count("stacked along y: coronal") == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_convert_interrupted(make_stack: MakeStack, tmp_path: Path) -> None:
     made = make_stack((160, 300, 300))  # long enough to be interrupted on any machine
