@@ -39,12 +39,13 @@ class BrainAccessor:
         self._data = data
 
     def view(
-        self, viewer: ViewerModel | None = None, *, block: bool | None = None, **layer_kwargs: Any
-    ) -> ViewerModel:
+        self, viewer: ViewerModel | None = None, *, planes: bool = False,
+        block: bool | None = None, **layer_kwargs: Any,
+    ) -> ViewerModel:  # fmt: skip
         """Show it in napari at its true place; see `brainxr.view`."""
         from brainxr.viewer import view
 
-        return view(self._data, viewer, block=block, **layer_kwargs)
+        return view(self._data, viewer, planes=planes, block=block, **layer_kwargs)
 
     def plot_planes(self, at: Mapping[str, u.Length] | None = None, **kwargs: Any) -> Figure:
         """Axial, coronal and sagittal plane through a point; see `brainxr.plot.plot_planes`."""

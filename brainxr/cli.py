@@ -150,11 +150,12 @@ def movie(
 @main.command()
 @click.argument("path")
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
+@click.option("--planes", is_flag=True, help="Three linked planes: axial, coronal, sagittal.")
 @_stack_options
-def view(path: str, selection: str | None, **options: Any) -> None:
+def view(path: str, selection: str | None, planes: bool, **options: Any) -> None:
     """Open a stack, or a part of it, in napari."""
     volume = brainxr.open(path, **_parsed(options))
-    brainxr.view(_select(volume, selection), block=True)
+    brainxr.view(_select(volume, selection), planes=planes, block=True)
 
 
 @main.command(short_help="Write a stack, or a part of it, as a pyramid or as slices.")
