@@ -114,6 +114,20 @@ class BrainAccessor:
 
         return to_tiff(self._data, folder, **options)
 
+    def to_nifti(self, path: PathLike, **options: Any) -> Path:
+        """Write it as a NIfTI file, ``.nii`` or ``.nii.gz``; see `brainxr.niftiwriter.to_nifti`.
+
+        Examples
+        --------
+        >>> vol = brainxr.open(brainxr.sample("phantom"))
+        >>> path = vol.sel(z=slice("6 cm", "7 cm")).brain.to_nifti("slab.nii.gz")
+        >>> brainxr.open(path).sizes["z"] == vol.sel(z=slice("6 cm", "7 cm")).sizes["z"]
+        True
+        """
+        from brainxr.niftiwriter import to_nifti
+
+        return to_nifti(self._data, path, **options)
+
     def build_levels(self, **options: Any) -> Path:
         """Make coarser levels beside a stack, for looking; see `brainxr.convert.build_levels`.
 

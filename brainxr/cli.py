@@ -14,9 +14,11 @@ import xarray as xr
 
 import brainxr
 from brainxr.cost import show_bytes
+from brainxr.find import find_volume
 from brainxr.grid import DIMS
 from brainxr.lazyarray import StackArray
 from brainxr.ngff import VERSIONS
+from brainxr.nifti import is_nifti
 from brainxr.omezarr import find_image
 from brainxr.pyramid import METHODS
 from brainxr.shards import CODECS
@@ -31,8 +33,9 @@ FORMS = {
         "to_ome_zarr", ("levels", "method", "chunks", "shards", "codec", "version", "memory"),
     ),
     "tiff": ("to_tiff", ("along", "compression", "memory")),
+    "nifti": ("to_nifti", ("memory",)),
 }  # fmt: skip
-ENDINGS = {".zarr": "ome-zarr"}
+ENDINGS = {".zarr": "ome-zarr", ".nii": "nifti", ".nii.gz": "nifti"}
 
 # What a person did or their data are, as opposed to a mistake of ours.
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, KeyError)
@@ -98,13 +101,13 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@main.command(short_help="Print what a stack or store is: shape, spacing, extent, gaps.")
+@main.command(short_help="Print what a stack, store or file is: shape, spacing, extent, gaps.")
 @click.argument("path")
 @_stack_options
 def info(path: str, **options: Any) -> None:
     """Print what a stack or store is: shape, spacing and where it came from, extent, size, gaps."""
-    parsed = _parsed(options)
-    for label, value in (_store_facts if is_store(path) else _stack_facts)(path, parsed).items():
+    facts = _file_facts if is_nifti(path) else _store_facts if is_store(path) else _stack_facts
+    for label, value in facts(path, _parsed(options)).items():
         click.echo(f"{label:<12}{value}")
 
 
@@ -158,7 +161,7 @@ def view(path: str, selection: str | None, planes: bool, **options: Any) -> None
     brainxr.view(_select(volume, selection), planes=planes, block=True)
 
 
-@main.command(short_help="Write a stack, or a part of it, as a pyramid or as slices.")
+@main.command(short_help="Write a stack, or a part of it: as a pyramid, slices or NIfTI.")
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
 @click.option("--to", "form", type=click.Choice(list(FORMS)), help="Default: by DST's ending.")
@@ -176,10 +179,11 @@ def view(path: str, selection: str | None, planes: bool, **options: Any) -> None
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
 @_stack_options
 def convert(source: str, target: str, form: str | None, **options: Any) -> None:
-    """Write SRC, a stack or store, or a part of it, to DST.
+    """Write SRC, a stack, store or file, or a part of it, to DST.
 
-    DST is an OME-Zarr store by its ending, NAME.ome.zarr, or a folder of TIFF slices
-    with --to tiff. What was interrupted goes on when the same is typed again.
+    DST is by its ending an OME-Zarr store, NAME.ome.zarr, or a NIfTI file, NAME.nii.gz or
+    .nii; with --to tiff a folder of TIFF slices. A store or folder that was interrupted
+    goes on when the same is typed again.
     """
     method, known = FORMS[form or _form_of(target)]
     own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
@@ -263,6 +267,23 @@ def _facts(stack: Stack) -> dict[str, str]:
         "gaps": "none" if missing is None else f"numbers {missing} are missing",
     }
     return facts | {key: stack.attrs[key] for key in ("citation", "license") if key in stack.attrs}
+
+
+def _file_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
+    volume = find_volume(path, **options)
+    array, attrs = volume.array, volume.attrs
+    axes = attrs.get("stored_orientation", "unknown")
+    facts = {
+        "source": attrs["source"],
+        "shape": _shape(array),
+        "dtype": f"{array.dtype}"
+        + (f", scaled {attrs['stored_dtype']}" if "scl_slope" in attrs else ""),
+        "spacing": f"{_spacing(volume)} (from {attrs['spacing_source']})",
+        "extent": _extent(volume),
+        "space": f"{attrs['space']}, axes in the file: {axes}",
+        "size": show_bytes(array.nbytes),
+    }
+    return facts | _costs(array)
 
 
 def _store_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
@@ -402,7 +423,7 @@ def _form_of(target: str) -> str:
             return form
     raise ValueError(
         f"{target!r} doesn't end like anything that is written. Name it NAME.ome.zarr for a store, "
-        "or add --to tiff for a folder of TIFF slices."
+        "NAME.nii.gz for NIfTI, or add --to tiff for a folder of TIFF slices."
     )
 
 

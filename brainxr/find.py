@@ -1,12 +1,15 @@
-"""What a path leads to: a stack of slices, or an image in a store."""
+"""What a path leads to: a stack of slices, a file with a volume, or an image in a store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainxr.errors import StackError, StoreError
-from brainxr.omezarr import At, find_image
+from brainxr.errors import StackError, StoreError, VolumeError
+from brainxr.nifti import is_nifti
+from brainxr.niftivolume import find_nifti
+from brainxr.omezarr import find_image
+from brainxr.otheraxes import At
 from brainxr.slices import PathLike
 from brainxr.spacing import SpacingLike
 from brainxr.stack import Missing, Plane, find_stack
@@ -24,6 +27,9 @@ def find_volume(
 
     Costs a listing and a header, or the metadata of a group and an array.
     """
+    if is_nifti(path):
+        _refuse(path, "a file of a volume", level=level, plane=plane, missing=missing)
+        return find_nifti(path, spacing=spacing, origin=origin, at=at)  # type: ignore[arg-type]
     if not is_store(path):
         given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
         if given:
@@ -39,3 +45,12 @@ def find_volume(
         spacing=spacing, origin=origin, at=at, storage_options=storage_options,
     )  # fmt: skip
     return found.volume(level or 0)
+
+
+def _refuse(path: object, what: str, **options: Any) -> None:
+    """Refuse options that are for something else."""
+    given = [name for name, value in options.items() if value not in (None, "keep")]
+    if given:
+        raise VolumeError(
+            f"{path!r} is {what}, for which {given[0]}= has no meaning: leave it out."
+        )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -36,6 +37,10 @@ class Span(NamedTuple):
     offset: int
     start: int
     stop: int
+
+
+# Fills a buffer with stretches of a file.
+Fill: TypeAlias = Callable[[list[Span], memoryview], None]
 
 
 class Band(NamedTuple):
@@ -187,17 +192,22 @@ def read_rows(
     out : numpy.ndarray, shape (rows, columns)
         Receives the pixels; C-contiguous, in the machine's byte order.
     """
+    fill_rows(partial(read_spans, path, descriptor), strips, page, window, out)
+
+
+def fill_rows(fill: Fill, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]) -> None:
+    """Read a window of an uncompressed page by a function that fills a buffer with stretches."""
     spans = window.direct(strips, page)
     if spans is None:
-        _read_some(path, descriptor, strips, page, window, out)
+        _fill_some(fill, strips, page, window, out)
         return
-    _read_spans(path, descriptor, spans, memoryview(out.data).cast("B"))
+    fill(spans, memoryview(out.data).cast("B"))
     if not strips.stored.isnative:
         out.byteswap(inplace=True)
 
 
-def _read_some(
-    path: str, descriptor: int, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
+def _fill_some(
+    fill: Fill, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
 ) -> None:
     """Read bands of whole rows, and keep what is wanted of them."""
     bands = window.plan(strips, page)
@@ -206,12 +216,13 @@ def _read_some(
     flat = memoryview(buffer.data).cast("B")
     at = 0
     for spans, rows, wanted, kept in bands:
-        _read_spans(path, descriptor, spans, flat)
+        fill(spans, flat)
         out[at : at + kept] = buffer[:rows][wanted][:, columns]
         at += kept
 
 
-def _read_spans(path: str, descriptor: int, spans: list[Span], flat: memoryview) -> None:
+def read_spans(path: str, descriptor: int, spans: list[Span], flat: memoryview) -> None:
+    """Read stretches of an open file into a buffer."""
     # one call for each row of a strided preview: nothing is done twice here
     for offset, start, stop in spans:
         view = flat[start:stop]

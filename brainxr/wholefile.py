@@ -31,7 +31,7 @@ def checked_target(path: PathLike, suffixes: Sequence[str], what: str) -> Path:
         When its folder is not there, or a folder is in its place.
     """
     target = Path(os.path.abspath(os.path.expanduser(path)))
-    if target.suffix.lower() not in suffixes:
+    if not target.name.lower().endswith(tuple(suffixes)):
         found = f"ends with {target.suffix!r}" if target.suffix else "has no ending"
         example = target.with_suffix(suffixes[0]).name
         raise ValueError(

@@ -204,6 +204,29 @@ def test_convert_to_slices(make_stack: MakeStack, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_nifti_in_and_out(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((5, 7, 11))
+    target = tmp_path / "part.nii.gz"
+    done = brainxr("convert", made.path, target, "--sel", "z=0.1mm:0.3mm")
+    assert (done.returncode, done.stdout) == (0, f"Wrote {target}\n")
+    np.testing.assert_array_equal(open_volume(target).values, made.values[1:4])
+    lines = {line[:12].strip(): line[12:] for line in brainxr("info", target).stdout.splitlines()}
+    assert lines["shape"] == "z 3 x y 7 x x 11"
+    assert lines["spacing"] == "z 100, y 100, x 100 µm (from NIfTI-1 sform)"
+    assert lines["extent"].startswith("z 0.05 to 0.35, ")
+    assert lines["space"] == "aligned, axes in the file: RAS"
+    again = brainxr("convert", made.path, target)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert brainxr("convert", made.path, target, "--overwrite", "--no-progress").returncode == 0
+    np.testing.assert_array_equal(open_volume(target).values, made.values)
+    wrong = brainxr("convert", target, tmp_path / "b.nii", "--codec", "zstd")
+    assert "--codec says nothing of what is written" in wrong.stderr
+    store = tmp_path / "a.ome.zarr"
+    assert brainxr("convert", target, store, "--no-progress").returncode == 0
+    np.testing.assert_array_equal(open_volume(store).values, made.values)
+
+
 def test_convert_interrupted(make_stack: MakeStack, tmp_path: Path) -> None:
     made = make_stack((160, 300, 300))  # long enough to be interrupted on any machine
     store = tmp_path / "brain.ome.zarr"
