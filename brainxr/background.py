@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import sys
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from dask.base import is_dask_collection
 
@@ -47,6 +48,34 @@ def keep_responsive(viewer: ViewerModel) -> None:
         return submit(**request)
 
     slicer.submit = submit_where_it_fits
+
+
+def read_only_changes(viewer: ViewerModel) -> None:
+    """Read nothing again when the point of a viewer moves within the plane that it shows.
+
+    napari takes a point that moved along a displayed axis for another plane, and reads
+    again what it has. With views that are linked at one point that is each step of each.
+    """
+    slicer: Any = getattr(viewer, "_layer_slicer", None)
+    if slicer is None or hasattr(slicer.submit, "planes"):
+        return
+    submit = slicer.submit
+    planes: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+    def submit_changed(*, layers: Any, dims: Any, force: bool = False) -> Any:
+        plane = _plane(dims)
+        changed = [layer for layer in layers if force or planes.get(layer) != plane]
+        planes.update(dict.fromkeys(changed, plane))
+        return submit(layers=changed, dims=dims, force=force) if changed else None
+
+    submit_changed.planes = planes  # type: ignore[attr-defined]
+    slicer.submit = submit_changed
+
+
+def _plane(dims: Any) -> Any:
+    """All of napari's sliders that decides which plane is shown."""
+    across = [(axis, dims.point[axis]) for axis in dims.not_displayed]
+    return across, dims.order, dims.ndisplay, dims.margin_left, dims.margin_right
 
 
 def wait_for_planes(viewer: ViewerModel) -> None:

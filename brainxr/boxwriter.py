@@ -10,9 +10,9 @@ from typing import Any
 import numpy.typing as npt
 
 from brainxr.arraymeta import chunk_key
-from brainxr.blocking import Blocking
+from brainxr.blocking import BOXES_OF_A_TASK, CHUNKS_OF_A_THREAD, Blocking
 from brainxr.lazyarray import StackArray
-from brainxr.pool import run_all
+from brainxr.pool import run_all, workers
 from brainxr.pyramid import Method, halve
 from brainxr.shards import Packing, pack_chunk, pack_shard
 from brainxr.target import Note, Target
@@ -70,6 +70,13 @@ class BoxWriter:
             return ""
         part = self._part(box)
         return part.source.fingerprint(part.needed)
+
+    def that_fit(self, memory: int, shape: tuple[int, ...], itemsize: int) -> int:
+        """How many boxes of a volume can be worked on in so many bytes."""
+        box = itemsize * math.prod(map(min, self.blocking.box, shape))
+        chunk = itemsize * math.prod(self.blocking.levels[0].chunks)
+        left = memory - workers() * CHUNKS_OF_A_THREAD * chunk
+        return int(left / ((BOXES_OF_A_TASK + self.store.holds) * box))
 
     def _part(self, box: tuple[int, ...]) -> StackArray:
         if self.source is None:

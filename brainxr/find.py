@@ -1,4 +1,4 @@
-"""What a path leads to: a stack of slices, or an image in a store."""
+"""What a path leads to: a stack of slices, a file with a volume, or an image in a store."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainxr.errors import EmptyStackError, StackError, StoreError
+from brainxr.errors import EmptyStackError, StackError, StoreError, VolumeError
 from brainxr.farslices import may_be_slices
-from brainxr.omezarr import At, find_image
+from brainxr.nifti import is_nifti
+from brainxr.niftivolume import find_nifti
+from brainxr.omezarr import find_image
+from brainxr.otheraxes import At
 from brainxr.slices import PathLike
 from brainxr.spacing import SpacingLike
 from brainxr.stack import Missing, Plane, find_stack
@@ -28,35 +31,34 @@ def find_volume(
     Costs a listing and a header, or the metadata of a group and an array; of a URL that
     may be either, both.
     """
-    if not may_be_image(path, plane is not None or missing != "keep" or inside is not None):
-        given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
-        if given:
-            raise StackError(f"{_told(path)!r} is no Zarr store, and only these have {given[0]!r}.")
-        return find_stack(
-            path, spacing=spacing, origin=origin, plane=plane, missing=missing, inside=inside,
-            storage_options=storage_options,
-        )  # fmt: skip
-    _refuse_of_slices(path, plane, missing, inside)
+    if is_nifti(path):
+        _refuse(
+            path, "a file of a volume", level=level, plane=plane, missing=missing, inside=inside
+        )
+        return find_nifti(path, spacing=spacing, origin=origin, at=at)  # type: ignore[arg-type]
+    placed = {"spacing": spacing, "origin": origin, "storage_options": storage_options}
+    said_slices = plane is not None or missing != "keep" or inside is not None
+    if may_be_image(path, said_slices):
+        _refuse_of_slices(path, said_slices)
+        return _find_image(path, level, at, placed)
+    given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
+    if given:
+        raise StackError(f"{_told(path)!r} is no Zarr store, and only these have {given[0]!r}.")
+    return find_stack(path, plane=plane, missing=missing, inside=inside, **placed)  # type: ignore[arg-type]
+
+
+def _find_image(path: Any, level: int | None, at: At | None, placed: Mapping[str, Any]) -> Volume:
+    """The image in a store; at a URL that may be either and is no store, the stack."""
     try:
-        found = find_image(
-            path,  # type: ignore[arg-type]
-            spacing=spacing, origin=origin, at=at, storage_options=storage_options,
-        )  # fmt: skip
+        return find_image(path, at=at, **placed).volume(level or 0)
     except EmptyStackError as error:
         if is_certain(path) or level is not None or at is not None:
             raise
-        return _find_slices_instead(
-            path, error, spacing=spacing, origin=origin, storage_options=storage_options
-        )
-    return found.volume(level or 0)
-
-
-def _refuse_of_slices(path: Any, plane: str | None, missing: str, inside: str | None) -> None:
-    if plane is not None or missing != "keep" or inside is not None:
-        raise StoreError(
-            f"{_told(path)!r} is a Zarr store, whose axes have names and which has no slices: "
-            "leave out plane, missing and inside."
-        )
+        no_store = error
+    try:
+        return find_stack(path, **placed)
+    except EmptyStackError as error:
+        raise EmptyStackError(f"{no_store} {error}") from error
 
 
 def may_be_image(path: PathLike | Sequence[PathLike], said_slices: bool = False) -> bool:
@@ -78,12 +80,21 @@ def is_certain(path: object) -> bool:
     return not is_url(path) or any(p.endswith(".zarr") for p in shown(str(path)).split("/"))
 
 
-def _find_slices_instead(path: Any, error: EmptyStackError, **options: Any) -> Volume:
-    """The stack at a URL where there is no store."""
-    try:
-        return find_stack(path, **options)
-    except EmptyStackError as none_either:
-        raise EmptyStackError(f"{error} {none_either}") from none_either
+def _refuse_of_slices(path: Any, said_slices: bool) -> None:
+    if said_slices:
+        raise StoreError(
+            f"{_told(path)!r} is a Zarr store, whose axes have names and which has no slices: "
+            "leave out plane, missing and inside."
+        )
+
+
+def _refuse(path: object, what: str, **options: Any) -> None:
+    """Refuse options that are for something else."""
+    given = [name for name, value in options.items() if value not in (None, "keep")]
+    if given:
+        raise VolumeError(
+            f"{path!r} is {what}, for which {given[0]}= has no meaning: leave it out."
+        )
 
 
 def _told(path: object) -> object:

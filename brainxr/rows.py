@@ -7,8 +7,9 @@ system would fetch anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -35,6 +36,10 @@ class Span(NamedTuple):
     offset: int
     start: int
     stop: int
+
+
+# Fills a buffer with stretches of a file.
+Fill: TypeAlias = Callable[[list[Span], memoryview], None]
 
 
 class Band(NamedTuple):
@@ -183,17 +188,22 @@ def read_rows(
     out : numpy.ndarray, shape (rows, columns)
         Receives the pixels; C-contiguous, in the machine's byte order.
     """
+    fill_rows(partial(read_spans, file), strips, page, window, out)
+
+
+def fill_rows(fill: Fill, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]) -> None:
+    """Read a window of an uncompressed page by a function that fills a buffer with stretches."""
     spans = window.direct(strips, page)
     if spans is None:
-        _read_some(file, strips, page, window, out)
+        _fill_some(fill, strips, page, window, out)
         return
-    _read_spans(file, spans, memoryview(out.data).cast("B"))
+    fill(spans, memoryview(out.data).cast("B"))
     if not strips.stored.isnative:
         out.byteswap(inplace=True)
 
 
-def _read_some(
-    file: OpenFile, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
+def _fill_some(
+    fill: Fill, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
 ) -> None:
     """Read bands of whole rows, and keep what is wanted of them."""
     bands = window.plan(strips, page)
@@ -202,12 +212,13 @@ def _read_some(
     flat = memoryview(buffer.data).cast("B")
     at = 0
     for spans, rows, wanted, kept in bands:
-        _read_spans(file, spans, flat)
+        fill(spans, flat)
         out[at : at + kept] = buffer[:rows][wanted][:, columns]
         at += kept
 
 
-def _read_spans(file: OpenFile, spans: list[Span], flat: memoryview) -> None:
+def read_spans(file: OpenFile, spans: list[Span], flat: memoryview) -> None:
+    """Read stretches of an open file into a buffer."""
     # one call for each row of a strided preview: nothing is done twice here
     read_into = file.read_into
     if len(spans) > 1:

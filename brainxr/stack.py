@@ -16,9 +16,17 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from brainxr.calibration import SlicePlace
 from brainxr.citations import citation_for
-from brainxr.errors import GeometryError, SliceGapWarning, StackError, shortlist, warn
-from brainxr.grid import DIMS, VoxelGrid
+from brainxr.errors import (
+    GeometryError,
+    SliceGapWarning,
+    SpacingWarning,
+    StackError,
+    shortlist,
+    warn,
+)
+from brainxr.grid import DIMS, OFF_GRID_IN_VOXELS, VoxelGrid
 from brainxr.lazyarray import StackArray
 from brainxr.locate import find_files
 from brainxr.slices import PathLike, SliceFiles
@@ -65,16 +73,17 @@ def find_stack(
     """
     files = find_files(path, inside, storage_options)
     header = _stack_header(files)
-    plane = _plane(plane, files)
+    told = _told_place(files, header)
+    plane = _plane(told.plane if plane is None and told is not None else plane, files)
     axes = PLANES[plane]
     names = ((files.names[0], files.names[-1]), *((hint,) for hint in files.hints))
-    found = find_spacing(spacing, header.facts, names, axes)
+    found = find_spacing(spacing, header.facts, names, axes, None if told is None else told.spacing)
     source = StackSource(files, replace(header, facts=FileFacts()), axes)
-    first = per_axis(origin, "origin")
+    first = _first(axes, told) | per_axis(origin, "origin")
     grid = VoxelGrid(
         {dim: source.shape[axes.index(dim)] for dim in DIMS},
         {dim: found.micrometers[dim] for dim in DIMS},
-        {dim: first.get(dim, 0.0) for dim in DIMS},
+        {dim: first[dim] for dim in DIMS},
     )
     order = tuple(axes.index(dim) for dim in DIMS)
     kept = _handle_gaps(files, missing, source)
@@ -103,6 +112,49 @@ def _stack_header(files: SliceFiles) -> Header:
             f"brainxr.open({files.path(0)!r})."
         )
     return header
+
+
+def _told_place(files: SliceFiles, header: Header) -> SlicePlace | None:
+    """Where the first slice lies by its own word, and how far it is to the next number's."""
+    told = SlicePlace.told_by(header.facts.imagej)
+    if told is None or told.plane not in PLANES:
+        return None
+    if header.pages > 1 or not told.fits(header.shape, header.facts.resolution):
+        _warn_of_change(files, "its shape or resolution is another one than when it was written")
+        return None
+    return told if len(files) == 1 else _with_steps(files, told)
+
+
+def _with_steps(files: SliceFiles, told: SlicePlace) -> SlicePlace | None:
+    """The same with the distance between numbers, by the place of the last slice."""
+    try:
+        with files.open(len(files) - 1) as file:
+            last = SlicePlace.told_by(parse_header(file).facts.imagej)
+    except StackError:  # which is told when that slice is read
+        last = None
+    spacing, start = told.spacing[0], told.origin[0]
+    if last is None or spacing is None or start is None or last.origin[0] is None:
+        return told
+    exact = (last.origin[0] - start) / spacing / float(files.positions[-1])
+    steps = round(exact)
+    if steps < 1 or abs(exact - steps) > OFF_GRID_IN_VOXELS:
+        _warn_of_change(files, "the first and the last slice are not as far apart as their numbers")
+        return None
+    return replace(told, spacing=(spacing * steps, *told.spacing[1:]))
+
+
+def _warn_of_change(files: SliceFiles, what: str) -> None:
+    warn(
+        f"What {files.path(0)!r} says of its place is not used: {what}. Say where it lies by "
+        "spacing=... and origin=....",
+        SpacingWarning,
+    )
+
+
+def _first(axes: Sequence[str], told: SlicePlace | None) -> dict[str, float]:
+    """Origin of each axis: what the first slice says, else 0."""
+    places = (None,) * 3 if told is None else told.origin
+    return {dim: place or 0.0 for dim, place in zip(axes, places, strict=True)}
 
 
 def _plane(argument: str | None, files: SliceFiles) -> Plane:

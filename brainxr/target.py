@@ -102,6 +102,6 @@ def something_else(target: Target, begun: Mapping[str, Any], recipe: Mapping[str
         for key, value in recipe.items() if begun.get(key) != value
     ]  # fmt: skip
     return (
-        f"{target.place!r} has the unfinished store of something else: {'; '.join(unlike)}. Ask "
+        f"{target.place!r} has what was begun of something else: {'; '.join(unlike)}. Ask "
         "for the same as then to go on, or begin again with overwrite=True, or remove that folder."
     )

@@ -1,26 +1,134 @@
-"""Boxes as one graph of dask's: a task each, for threads, processes, or a cluster."""
+"""Boxes as one graph of dask's: a task each, for threads, processes, or a cluster.
+
+What was finished before is not done again, whatever it is that is written.
+"""
 
 from __future__ import annotations
 
 import math
+import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
 
+import numpy.typing as npt
 import xarray as xr
 from dask.base import compute
 from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
-from brainxr.blocking import BOXES_OF_A_TASK, CHUNKS_OF_A_THREAD
-from brainxr.boxwriter import BoxWriter
+from brainxr.errors import StoreExistsError
+from brainxr.lazyarray import StackArray
 from brainxr.pool import workers
+from brainxr.progress import Callback as Told
+from brainxr.progress import Reporter
+from brainxr.target import Target, how_to_go_on
 
 Box: TypeAlias = tuple[int, ...]
 
 
+class Cut(Protocol):
+    """How a volume is cut into boxes, all of one size but the last along each axis."""
+
+    @property
+    def box(self) -> tuple[int, ...]: ...
+    @property
+    def boxes(self) -> list[Box]: ...
+    def place(self, box: Sequence[int]) -> tuple[slice, ...]: ...
+
+
+class Writer(Protocol):
+    """Writes boxes into what is unfinished; the same one in every thread and process.
+
+    Attributes
+    ----------
+    store : Target
+    blocking : Cut
+    source : StackArray or None
+        What is read; None where the values come with the call.
+    """
+
+    @property
+    def store(self) -> Target: ...
+    @property
+    def blocking(self) -> Cut: ...
+    @property
+    def source(self) -> StackArray | None: ...
+
+    def __call__(self, box: Box, values: npt.NDArray[Any] | None = None) -> Box:
+        """Read a box, unless its values are given, write it, and note that it is written."""
+
+    def fingerprint(self, box: Box) -> str:
+        """Of the files that a box is read from; empty where it isn't read from files."""
+
+    def that_fit(self, memory: int, shape: tuple[int, ...], itemsize: int) -> int:
+        """How many boxes of a volume can be worked on in so many bytes."""
+
+
+def write_missing(
+    writer: Writer, data: xr.DataArray, memory: int, overwrite: bool, progress: bool,
+    callback: Told | None, at_once: int | None = None,
+) -> None:  # fmt: skip
+    """Write the boxes that are not written yet.
+
+    Parameters
+    ----------
+    writer : Writer
+    data : xarray.DataArray
+        The volume, as it is stored.
+    memory : int
+        Bytes.
+    overwrite : bool
+        Whether boxes whose source changed since are written again, or refused.
+    progress : bool
+        Whether to show a bar.
+    callback : callable, optional
+        Is given a `brainxr.progress.Progress` after each box.
+    at_once : int, optional
+        How many boxes make one graph. Default: all of them.
+
+    Raises
+    ------
+    StoreExistsError
+        When files changed from which boxes were written.
+    """
+    finished = _finished(writer, overwrite)
+    missing = [box for box in writer.blocking.boxes if box not in set(finished)]
+    sizes = {box: _bytes(writer.blocking.place(box), data) for box in writer.blocking.boxes}
+    label = os.path.basename(writer.store.target)
+    try:
+        with Reporter(label, sizes, finished, progress, callback) as reporter:
+            for boxes in _groups(missing, at_once or len(missing) or 1):
+                run_boxes(writer, data, boxes, memory, reporter.finished)
+    except BaseException as error:
+        error.add_note(how_to_go_on(writer.store))
+        raise
+
+
+def _groups(boxes: Sequence[Box], size: int) -> Iterator[Sequence[Box]]:
+    return (boxes[i : i + size] for i in range(0, len(boxes), size))
+
+
+def _finished(writer: Writer, overwrite: bool) -> list[Box]:
+    """Boxes that need not be written again; those whose slices changed are refused."""
+    store, noted = writer.store, writer.store.finished()
+    stale = [box for box, note in noted.items() if note.source != writer.fingerprint(box)]
+    if stale and not overwrite:
+        raise StoreExistsError(
+            f"What is unfinished in {store.place!r} was made of files that were "
+            f"changed since: {len(stale)} of {len(noted)} finished slabs. Put the files back, "
+            "or have those slabs made again by overwrite=True."
+        )
+    store.forget(stale)
+    return [box for box in noted if box not in set(stale)]
+
+
+def _bytes(place: Sequence[slice], data: xr.DataArray) -> int:
+    return data.dtype.itemsize * math.prod(part.stop - part.start for part in place)
+
+
 def run_boxes(
-    writer: BoxWriter, data: xr.DataArray, boxes: Sequence[Box], memory: int,
+    writer: Writer, data: xr.DataArray, boxes: Sequence[Box], memory: int,
     finished: Callable[[Box], object],
 ) -> None:  # fmt: skip
     """Write boxes, as many at a time as fit in memory.
@@ -30,7 +138,7 @@ def run_boxes(
 
     Parameters
     ----------
-    writer : BoxWriter
+    writer : Writer
     data : xarray.DataArray
         The volume, as it is stored.
     boxes : sequence of tuple of int
@@ -48,7 +156,7 @@ def run_boxes(
         _run_there(client, tasks, finished)
 
 
-def _tasks(writer: BoxWriter, data: xr.DataArray, boxes: Sequence[Box]) -> dict[str, Delayed]:
+def _tasks(writer: Writer, data: xr.DataArray, boxes: Sequence[Box]) -> dict[str, Delayed]:
     shared = delayed(writer, traverse=False)
     names = {box: f"write-box-{'-'.join(f'{i:06d}' for i in box)}" for box in boxes}
     if writer.source is not None:
@@ -57,17 +165,13 @@ def _tasks(writer: BoxWriter, data: xr.DataArray, boxes: Sequence[Box]) -> dict[
     return {names[box]: shared(box, values[box], dask_key_name=names[box]) for box in boxes}
 
 
-def _at_once(writer: BoxWriter, data: xr.DataArray, memory: int) -> int:
+def _at_once(writer: Writer, data: xr.DataArray, memory: int) -> int:
     """How many boxes fit in memory at a time, and not more than two a processor.
 
     Two, so that one is packed while the other waits for the disk.
     """
-    blocking, itemsize = writer.blocking, data.dtype.itemsize
-    box = itemsize * math.prod(map(min, blocking.box, data.shape))
-    chunk = itemsize * math.prod(blocking.levels[0].chunks)
-    left = memory - workers() * CHUNKS_OF_A_THREAD * chunk
-    a_task = (BOXES_OF_A_TASK + writer.store.holds) * box
-    return max(1, min(2 * workers(), int(left / a_task)))
+    fit = writer.that_fit(memory, data.shape, data.dtype.itemsize)
+    return max(1, min(2 * workers(), fit))
 
 
 class _Finished(Callback):

@@ -7,6 +7,7 @@ file for it. So the first slice of a stack is parsed here, and of the others onl
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -162,24 +163,40 @@ def differences(header: Header, first: Header) -> str | None:
     return None
 
 
-def write_slice(path: str, image: npt.NDArray[Any], spacing: Mapping[str, float]) -> None:
-    """Write an uncompressed slice, one strip, with its spacing in ImageJ's metadata.
+def encode_slice(
+    image: npt.NDArray[Any], description: str, spacing: tuple[float, float],
+    compression: str | None = None,
+) -> memoryview:  # fmt: skip
+    """A file of one slice, as bytes.
+
+    Uncompressed it is one strip, in which rows are read where they lie; compressed it is
+    strips of about 256 kB, of which a few rows need few.
 
     Parameters
     ----------
-    path : str
-    image : numpy.ndarray of uint8, uint16 or float32, shape (y, x)
-    spacing : mapping of str to float
-        In µm along z, y and x.
+    image : numpy.ndarray of bool, int or float, shape (rows, columns)
+    description : str
+        In ASCII, such as `calibration.imagej_description` makes.
+    spacing : tuple of float
+        Of rows and columns, in µm.
+    compression : {"deflate", "lzw"}, optional
     """
+    file = io.BytesIO()
     tifffile.imwrite(
-        path,
+        file,
         image,
-        imagej=True,
         byteorder="<",  # ImageJ's own is the other one, which every reader had to turn round
-        resolution=(1 / spacing["x"], 1 / spacing["y"]),
-        metadata={"unit": "um", "spacing": spacing["z"]},
+        photometric="minisblack",
+        description=description,
+        metadata=None,  # the description is all
+        software=False,
+        # as ImageJ writes them: pixels a unit, and which one that is stands in the text;
+        # Bio-Formats multiplies those of a centimetre and takes ImageJ's unit besides
+        resolution=(1 / spacing[1], 1 / spacing[0]),
+        resolutionunit="none",
+        compression=compression,
     )
+    return file.getbuffer()
 
 
 def _page_at(tif: tifffile.TiffFile, offset: int, index: int) -> Any:

@@ -1,4 +1,4 @@
-"""A store while it is being written: beside its place, until it is whole.
+"""A store, or a folder of slices, while it is being written: beside its place, until it is whole.
 
     .NAME.partial/recipe.json   what is made of what: only the same goes on
                  /finished/...  a file for each box that is written and on the disk
@@ -14,7 +14,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -37,9 +37,15 @@ class Unfinished:
     ----------
     target : str
         Absolute path at which it will stand.
+    is_ours : callable
+        Whether a folder is one that may be replaced by it; a function of a module.
+    kind : str
+        What such a folder is, for messages.
     """
 
     target: str
+    is_ours: Callable[[str], bool] = is_store
+    kind: str = "Zarr store"
 
     @property
     def folder(self) -> Path:
@@ -99,9 +105,9 @@ class Unfinished:
                 f"{self.target!r} is there already. Name another place, or replace it by "
                 "overwrite=True, once the new one is complete."
             )
-        if not is_store(self.target) or not os.path.isdir(self.target):
+        if not os.path.isdir(self.target) or not self.is_ours(self.target):
             raise StoreExistsError(
-                f"{self.target!r} is there already and is no Zarr store, so overwrite=True does "
+                f"{self.target!r} is there already and is no {self.kind}, so overwrite=True does "
                 "not replace it. Name another place, or remove it yourself."
             )
 

@@ -19,6 +19,8 @@ from brainxr.display import refuse_without_display
 from brainxr.errors import GeometryError, MissingExtraError
 from brainxr.grid import DIMS
 from brainxr.layers import image_layer, layer_dims, middle_present, thin_axes
+from brainxr.orthoviews import link_planes
+from brainxr.zoom import follow_axes
 
 if TYPE_CHECKING:
     import napari
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 
 def view(
-    data: xr.DataArray, viewer: ViewerModel | None = None, *, block: bool | None = None,
-    **layer_kwargs: Any,
+    data: xr.DataArray, viewer: ViewerModel | None = None, *, planes: bool = False,
+    block: bool | None = None, **layer_kwargs: Any,
 ) -> ViewerModel:  # fmt: skip
     """Show a volume, or any selection or reduction of one, in napari at its true place.
 
@@ -42,6 +44,10 @@ def view(
         With axes among z, y, x in any order, and coordinates in a unit of length.
     viewer : napari.Viewer or napari.components.ViewerModel, optional
         Where to add the layer. Default: a new window.
+    planes : bool
+        Whether to part the window into axial, coronal and sagittal views, linked at one
+        point with a crosshair and its place in mm. A click or the key T moves the
+        point. Each view reads its own plane, and no more.
     block : bool, optional
         Whether to wait until the window is closed. Default: in a script, where the
         window would vanish at the end, yes; in IPython, in a notebook, with an
@@ -57,7 +63,7 @@ def view(
     Raises
     ------
     MissingExtraError
-        When napari is not installed.
+        When napari is not installed, or what `planes` needs.
     DisplayError
         When there is no display on which to open a window.
     GeometryError
@@ -80,9 +86,22 @@ def view(
         keep_responsive(viewer)
     else:
         add_layer(viewer, data, **layer_kwargs)
+    if planes:
+        _link_planes(viewer, data, is_new)
     if block or (block is None and is_new and _is_script()):
         _wait_for(viewer)
     return viewer
+
+
+def _link_planes(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
+    try:
+        if is_new:
+            move_to(viewer, data, {**middle_present(data), **thin_axes(data)}, everywhere=True)
+        link_planes(viewer)
+    except BaseException:
+        if is_new:
+            viewer.close()
+        raise
 
 
 def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any) -> napari.Viewer:
@@ -142,30 +161,7 @@ def _add(viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str
     layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
     watch_added(viewer)
     if layer.metadata.get("levels") is not None and kwargs["multiscale"]:
-        _follow_axes(viewer, layer)
-
-
-def _follow_axes(viewer: ViewerModel, layer: Any) -> None:
-    """Give a layer other levels whenever the viewer displays other axes."""
-    known: set[tuple[int, ...]] = {(layer.ndim - 2, layer.ndim - 1)}
-    emitters = (viewer.dims.events.order, viewer.dims.events.ndisplay)
-
-    def follow(event: Any = None) -> None:
-        if layer not in viewer.layers:
-            for emitter in emitters:
-                emitter.disconnect(follow)
-            return
-        missing = viewer.dims.ndim - layer.ndim
-        displayed = tuple(sorted(axis - missing for axis in viewer.dims.displayed))
-        if displayed not in known:
-            known.clear()
-            known.add(displayed)
-            layer.data = layer.metadata["levels"].shown(displayed)
-
-    for emitter in emitters:
-        # before napari slices the layer, which would read planes of levels for other axes
-        emitter.connect(follow, position="first")
-    follow()
+        follow_axes(viewer, layer)
 
 
 def _slider_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float, float]:
@@ -228,13 +224,15 @@ def _turn_to(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
         viewer.reset_view()
 
 
-def move_to(viewer: ViewerModel, data: xr.DataArray, places: Mapping[str, float]) -> None:
-    """Move the sliders to places in µm along axes of the data that are not displayed."""
+def move_to(
+    viewer: ViewerModel, data: xr.DataArray, places: Mapping[str, float], everywhere: bool = False
+) -> None:
+    """Move the point to places in µm along axes of the data that are not displayed, or all."""
     names = [str(dim) for dim in layer_dims(data)]
     first = viewer.dims.ndim - len(names)
     for name, position in places.items():
         axis = first + names.index(name)
-        if axis not in viewer.dims.displayed:
+        if everywhere or axis not in viewer.dims.displayed:
             viewer.dims.set_point(axis, position * _world_units_per_micrometer(viewer, axis))
 
 

@@ -149,3 +149,33 @@ class Zoom:
             size = level.size(axis, finest) if axis in displayed else finest
             key.append(level.nearest(axis, finest, size))
         return level.array.select(tuple(key))
+
+
+def has_zoom(layer: Any) -> bool:
+    """Whether a viewer's layer shows levels that `Zoom.shown` made."""
+    if not getattr(layer, "multiscale", False):
+        return False
+    return all(isinstance(level, LazyLevel) for level in layer.data)
+
+
+def follow_axes(viewer: Any, layer: Any) -> None:
+    """Give a layer other levels whenever the viewer displays other axes."""
+    known: set[tuple[int, ...]] = {(layer.ndim - 2, layer.ndim - 1)}
+    emitters = (viewer.dims.events.order, viewer.dims.events.ndisplay)
+
+    def follow(event: Any = None) -> None:
+        if layer not in viewer.layers or not has_zoom(layer):
+            for emitter in emitters:
+                emitter.disconnect(follow)
+            return
+        missing = viewer.dims.ndim - layer.ndim
+        displayed = tuple(sorted(axis - missing for axis in viewer.dims.displayed))
+        if displayed not in known:
+            known.clear()
+            known.add(displayed)
+            layer.data = layer.metadata["levels"].shown(displayed)
+
+    for emitter in emitters:
+        # before napari slices the layer, which would read planes of levels for other axes
+        emitter.connect(follow, position="first")
+    follow()

@@ -215,7 +215,49 @@ def test_convert(make_stack: MakeStack, tmp_path: Path) -> None:
     assert zarr.open_array(tmp_path / "old.zarr" / "0", mode="r").metadata.zarr_format == 2
 
 
+def test_convert_to_slices(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((12, 20, 18))
+    folder = tmp_path / "coronal"
+    arguments = ["convert", made.path, folder, "--sel", "y=0.2mm:0.9mm", "--along", "y"]
+    unclear = brainxr(*arguments)
+    assert unclear.returncode == 1
+    assert "coronal' doesn't end like anything" in unclear.stderr
+    assert "add --to tiff for a folder of TIFF slices" in unclear.stderr
+    done = brainxr(*arguments, "--to", "tiff", "--compression", "deflate")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Wrote {folder}\n"
+    assert "slabs=1/1" in done.stderr
+    images = [tifffile.imread(path) for path in sorted(folder.iterdir())]
+    np.testing.assert_array_equal(images, made.values[:, 2:10].transpose(1, 0, 2))
+    foreign = brainxr(*arguments, "--to", "tiff", "--codec", "zstd")
+    assert "--codec says nothing of what is written to" in foreign.stderr
+    assert brainxr("info", folder).stdout.count("stacked along y: coronal") == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_nifti_in_and_out(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((5, 7, 11))
+    target = tmp_path / "part.nii.gz"
+    done = brainxr("convert", made.path, target, "--sel", "z=0.1mm:0.3mm")
+    assert (done.returncode, done.stdout) == (0, f"Wrote {target}\n")
+    np.testing.assert_array_equal(open_volume(target).values, made.values[1:4])
+    lines = {line[:12].strip(): line[12:] for line in brainxr("info", target).stdout.splitlines()}
+    assert lines["shape"] == "z 3 x y 7 x x 11"
+    assert lines["spacing"] == "z 100, y 100, x 100 µm (from NIfTI-1 sform)"
+    assert lines["extent"].startswith("z 0.05 to 0.35, ")
+    assert lines["space"] == "aligned, axes in the file: RAS"
+    again = brainxr("convert", made.path, target)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert brainxr("convert", made.path, target, "--overwrite", "--no-progress").returncode == 0
+    np.testing.assert_array_equal(open_volume(target).values, made.values)
+    wrong = brainxr("convert", target, tmp_path / "b.nii", "--codec", "zstd")
+    assert "--codec says nothing of what is written" in wrong.stderr
+    store = tmp_path / "a.ome.zarr"
+    assert brainxr("convert", target, store, "--no-progress").returncode == 0
+    np.testing.assert_array_equal(open_volume(store).values, made.values)
+
+
 def test_convert_interrupted(make_stack: MakeStack, tmp_path: Path) -> None:
     made = make_stack((160, 300, 300))  # long enough to be interrupted on any machine
     store = tmp_path / "brain.ome.zarr"
