@@ -31,7 +31,7 @@ import numpy.typing as npt
 from brainxr.decoders import crc32, inflate
 from brainxr.errors import SliceReadError, StackError
 from brainxr.fingerprint import digest_of, fingerprint_of
-from brainxr.openfile import Held, OpenFile, Stretch, open_file, read_into
+from brainxr.openfile import FarStretch, Held, OpenFile, Stretch, open_file, read_into
 from brainxr.urls import Address, far_file
 
 # Unpacked members that are kept, in all: a band of rows of a slice is often followed by the
@@ -191,7 +191,7 @@ class ZipMembers:
                 _RECENT.keep(key, data)
                 return Held(whole, path, memoryview(data))
             stack.pop_all()  # who reads the stretch closes it
-            return Stretch(whole, path, start, size)
+            return (FarStretch if self.is_far else Stretch)(whole, path, start, size)
 
     def _whole(self) -> OpenFile:
         return open_file(self.path) if self.address is None else far_file(self.address, self._size)
@@ -203,13 +203,13 @@ class ZipMembers:
 
     def _start(self, whole: OpenFile, number: int, at: int, path: str) -> int:
         """Where the bytes of a member begin, by its own header, which has to be there."""
-        head = whole.read(at, _LOCAL_HEADER.size)
         name = path[len(self.path) + 1 :].replace(os.sep, "/")
-        if len(head) == _LOCAL_HEADER.size:
-            mark, _, flags, *_, length, extra = _LOCAL_HEADER.unpack(head)
-            found = whole.read(at + len(head), length)
-            if mark == b"PK\3\4" and _text(found, flags) == name:
-                self._starts[number] = at + len(head) + length + extra
+        head = whole.read(at, _LOCAL_HEADER.size + 4 * len(name))  # in any encoding
+        if len(head) >= _LOCAL_HEADER.size:
+            mark, _, flags, *_, length, extra = _LOCAL_HEADER.unpack_from(head)
+            end = _LOCAL_HEADER.size + length
+            if mark == b"PK\3\4" and _text(head[_LOCAL_HEADER.size : end], flags) == name:
+                self._starts[number] = at + end + extra
                 return self._starts[number]
         raise SliceReadError(
             f"{path!r} is not at byte {at} of {self.path!r}, where the zip's directory says: the "

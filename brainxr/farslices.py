@@ -242,8 +242,8 @@ def _find_in_listing(url: str, options: Mapping[str, Any]) -> SliceFiles:
 def _listed(folder: str, tail: str, options: Mapping[str, Any]) -> dict[str, int | None]:
     try:
         return Address(folder + tail, options).sizes()
-    except SliceReadError as error:
-        raise SliceReadError(f"{error}{_instead(folder)}") from None
+    except (EmptyStackError, SliceReadError) as error:
+        raise type(error)(f"{error}{_instead(folder)}") from None
 
 
 def _nothing_at(folder: str, pattern: str, listed: list[str]) -> str:

@@ -101,6 +101,7 @@ class Stretch(OpenFile):
     def __init__(self, whole: OpenFile, path: str, start: int, size: int) -> None:
         self.path = path
         self.whole = whole
+        self.descriptor = whole.descriptor
         self.size = size
         self.times = whole.times
         self.start = start
@@ -108,16 +109,7 @@ class Stretch(OpenFile):
     def read_into(self, view: memoryview, offset: int) -> int:
         if offset + len(view) > self.size:  # what follows belongs to others
             view = view[: max(0, self.size - offset)]
-        return self.whole.read_into(view, self.start + offset)
-
-    def read(self, offset: int, count: int) -> bytes:
-        return self.whole.read(self.start + offset, max(0, min(count, self.size - offset)))
-
-    def expect(self, stretches: Sequence[tuple[int, int]]) -> None:
-        self.whole.expect([(self.start + at, count) for at, count in stretches])
-
-    def close(self) -> None:
-        self.whole.close()
+        return read_into(self.descriptor, view, self.start + offset)
 
     def for_a_parser(self) -> IO[bytes]:
         return io.BufferedReader(_Stream(self))
@@ -163,6 +155,7 @@ class FarFile(OpenFile):
 
     def __init__(self, path: str, size: int, fetch: Fetch) -> None:
         self.path = path
+        self.descriptor = -1
         self.size = size
         self.times = (0, 0)
         self.fetch = fetch
@@ -205,6 +198,25 @@ class FarFile(OpenFile):
 
     def close(self) -> None:
         pass
+
+
+class FarStretch(Stretch):
+    """A stretch of a file that it takes a while to reach."""
+
+    __slots__ = ()
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        view = view[: max(0, self.size - offset)]
+        return self.whole.read_into(view, self.start + offset)
+
+    def read(self, offset: int, count: int) -> bytes:
+        return self.whole.read(self.start + offset, max(0, min(count, self.size - offset)))
+
+    def expect(self, stretches: Sequence[tuple[int, int]]) -> None:
+        self.whole.expect([(self.start + at, count) for at, count in stretches])
+
+    def close(self) -> None:
+        self.whole.close()
 
 
 class _Stream(io.RawIOBase):

@@ -228,7 +228,8 @@ class SliceReader:
         that receives its pixels.
         """
         with ExitStack() as stack:
-            if self.files.is_far:  # all at a time; what is found is remembered
+            if self.files.is_far and self.header.strips is None:
+                # every page has a header of its own: all at a time, and they are remembered
                 run_waiting(self._look_at, [place for place in places if place >= 0])
             files: dict[int, OpenFile] = {}
             for file in sorted({self._file(place) for place in places if place >= 0}):

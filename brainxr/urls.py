@@ -194,7 +194,10 @@ def far_file(address: Address, size: int | None = None) -> FarFile:
     path = address.path()
 
     def fetch(stretches: Sequence[tuple[int, int]]) -> list[bytes]:
-        return address.read([(path, start, stop) for start, stop in stretches])
+        # not beyond its end, so that a whole file is told from a part of it by its length
+        return address.read(
+            [(path, min(start, size), min(stop, size)) for start, stop in stretches]
+        )
 
     return FarFile(address.shown, size, fetch)
 

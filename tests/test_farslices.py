@@ -297,6 +297,20 @@ def test_a_server_that_gives_no_parts(web: Web, big: MadeStack) -> None:
         brainxr.open(url_of(web, big))
 
 
+def test_a_server_that_gives_no_parts_of_a_small_zip(
+    web: Web, folder: Path, made: MadeStack
+) -> None:
+    zip_of(made, folder / "tiny.zip", debris=False)
+    web.ranges = False
+    with pytest.raises(SliceReadError, match=r"its server doesn't give parts of files"):
+        brainxr.open(f"{web.url}/tiny.zip").compute()
+
+
+def test_a_folder_that_does_not_exist(web: Web) -> None:
+    with pytest.raises(EmptyStackError, match=r"There is nothing at .* a pattern with numbers"):
+        brainxr.open(f"{web.url}/nowhere")
+
+
 def test_nobody_answers(web: Web, made: MadeStack) -> None:
     volume = brainxr.open(url_of(web, made))
     web.signature = "nobody knows it"
