@@ -9,13 +9,16 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 import xarray as xr
-from dask.base import compute
+from dask.base import compute, get_scheduler
 from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
+from dask.threaded import get as get_by_threads
 
 from brainxr.errors import StoreExistsError
 from brainxr.lazyarray import StackArray
@@ -188,8 +191,12 @@ class _Finished(Callback):
 
 
 def _run_here(tasks: dict[str, Delayed], at_once: int, finished: Callable[[Box], object]) -> None:
-    with _Finished(tasks, finished):
-        compute(*tasks.values(), num_workers=at_once)
+    with ExitStack() as until_all_ended, _Finished(tasks, finished):
+        options: dict[str, Any] = {"num_workers": at_once}
+        if get_scheduler(collections=list(tasks.values())) is get_by_threads:
+            # of its own: after an error or a cancel, nothing is written any more
+            options["pool"] = until_all_ended.enter_context(ThreadPoolExecutor(at_once))
+        compute(*tasks.values(), **options)
 
 
 def _run_there(client: Any, tasks: dict[str, Delayed], finished: Callable[[Box], object]) -> None:

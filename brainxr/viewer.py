@@ -117,7 +117,7 @@ def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any
     _napari()
     if not hidden:
         refuse_without_display()  # before anything is read for the contrast
-    layer = _layer(data, layer_kwargs)
+    layer = prepare_layer(data, **layer_kwargs)
     viewer = _new_window(hidden)
     if hidden:
         wait_for_planes(viewer)
@@ -132,17 +132,28 @@ def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any
 
 def add_layer(viewer: ViewerModel, data: xr.DataArray, **layer_kwargs: Any) -> None:
     """Add a layer to a viewer, and move it there if it is a plane."""
-    values, kwargs = _layer(data, layer_kwargs)
+    add_prepared(viewer, data, prepare_layer(data, **layer_kwargs), **layer_kwargs)
+
+
+def prepare_layer(data: xr.DataArray, **layer_kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """What a viewer is given, with all that is read beforehand: a few planes for the contrast.
+
+    Touches no viewer, so it may be done in any thread.
+    """
+    thick = [dim for dim in layer_dims(data) if data.sizes.get(dim, 1) > 1]
+    refuse_too_big(data, sorted(thick, key=data.sizes.__getitem__)[-2:])
+    values, kwargs, _ = image_layer(data, **layer_kwargs)
+    return values, kwargs
+
+
+def add_prepared(
+    viewer: ViewerModel, data: xr.DataArray, layer: tuple[Any, dict[str, Any]], **layer_kwargs: Any
+) -> None:
+    """Add to a viewer what `prepare_layer` made of the data."""
+    values, kwargs = layer
     _refuse_other_axes(viewer, kwargs["axis_labels"])
     _add(viewer, values, kwargs, layer_kwargs)
     _turn_to(viewer, data, is_new=False)
-
-
-def _layer(data: xr.DataArray, own: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    thick = [dim for dim in layer_dims(data) if data.sizes.get(dim, 1) > 1]
-    refuse_too_big(data, sorted(thick, key=data.sizes.__getitem__)[-2:])
-    values, kwargs, _ = image_layer(data, **own)
-    return values, kwargs
 
 
 def _wait_for(viewer: ViewerModel) -> None:
