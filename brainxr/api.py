@@ -35,7 +35,8 @@ def open(
         A folder, a glob pattern, one multi-page TIFF, or a list of files. Slices
         are ordered by their number: the last one that varies between the names.
         Or a store of OME-Zarr 0.4 or 0.5: a folder, or a URL that fsspec opens. Or a
-        NIfTI or MGH file: ``.nii``, ``.nii.gz``, ``.hdr`` and ``.img``, ``.mgz``.
+        NIfTI or MGH file: ``.nii``, ``.nii.gz``, ``.hdr`` and ``.img``, ``.mgz``. Or what
+        xarray wrote: netCDF (``.nc``), or a Zarr group.
     spacing : float, str, pint.Quantity or mapping of these, optional
         Distance between neighbouring voxel centres, in µm where no unit is given:
         ``100``, ``"0.1 mm"``, ``{"z": "50 µm", "y": 25, "x": 25}``. Default, for

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from brainxr.datasetvolume import find_dataset, has_volume, is_netcdf
 from brainxr.errors import StackError, StoreError, VolumeError
+from brainxr.ngff import NoImageError
 from brainxr.nifti import is_nifti
 from brainxr.niftivolume import find_nifti
 from brainxr.omezarr import find_image
@@ -14,7 +16,7 @@ from brainxr.slices import PathLike
 from brainxr.spacing import SpacingLike
 from brainxr.stack import Missing, Plane, find_stack
 from brainxr.volume import Volume
-from brainxr.zarrstore import is_store
+from brainxr.zarrstore import Location, is_store
 
 
 def find_volume(
@@ -30,6 +32,12 @@ def find_volume(
     if is_nifti(path):
         _refuse(path, "a file of a volume", level=level, plane=plane, missing=missing)
         return find_nifti(path, spacing=spacing, origin=origin, at=at)  # type: ignore[arg-type]
+    if is_netcdf(path):
+        _refuse(
+            path, "a file of xarray's", spacing=spacing, origin=origin, level=level, plane=plane,
+            missing=missing,
+        )  # fmt: skip
+        return find_dataset(path, at=at)  # type: ignore[arg-type]
     if not is_store(path):
         given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
         if given:
@@ -40,10 +48,16 @@ def find_volume(
             f"{path!r} is a Zarr store, whose axes have names and which has no slices: leave out "
             "plane and missing."
         )
-    found = find_image(
-        path,  # type: ignore[arg-type]
-        spacing=spacing, origin=origin, at=at, storage_options=storage_options,
-    )  # fmt: skip
+    try:
+        found = find_image(
+            path,  # type: ignore[arg-type]
+            spacing=spacing, origin=origin, at=at, storage_options=storage_options,
+        )  # fmt: skip
+    except NoImageError:
+        if not has_volume(Location.of(path, storage_options)):  # type: ignore[arg-type]
+            raise
+        _refuse(path, "a group of xarray's", spacing=spacing, origin=origin, level=level)
+        return find_dataset(path, at=at, storage_options=storage_options)  # type: ignore[arg-type]
     return found.volume(level or 0)
 
 
