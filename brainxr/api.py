@@ -38,7 +38,8 @@ def open(
         these at a URL that fsspec opens, where ``s_{0000..1279}.tif`` stands for the
         slices of these numbers.
         Or a store of OME-Zarr 0.4 or 0.5: a folder, or a URL that fsspec opens. Or a
-        NIfTI or MGH file: ``.nii``, ``.nii.gz``, ``.hdr`` and ``.img``, ``.mgz``.
+        NIfTI or MGH file: ``.nii``, ``.nii.gz``, ``.hdr`` and ``.img``, ``.mgz``. Or what
+        xarray wrote: netCDF (``.nc``), or a Zarr group.
     spacing : float, str, pint.Quantity or mapping of these, optional
         Distance between neighbouring voxel centres, in µm where no unit is given:
         ``100``, ``"0.1 mm"``, ``{"z": "50 µm", "y": 25, "x": 25}``. Default, for

@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from brainxr.datasetvolume import find_dataset, has_volume, is_netcdf
 from brainxr.errors import EmptyStackError, StackError, StoreError, VolumeError
 from brainxr.farslices import may_be_slices
+from brainxr.ngff import NoImageError
 from brainxr.nifti import is_nifti
 from brainxr.niftivolume import find_nifti
 from brainxr.omezarr import find_image
@@ -17,7 +19,7 @@ from brainxr.spacing import SpacingLike
 from brainxr.stack import Missing, Plane, find_stack
 from brainxr.urls import is_url, shown
 from brainxr.volume import Volume
-from brainxr.zarrstore import is_store
+from brainxr.zarrstore import Location, is_store
 
 
 def find_volume(
@@ -36,6 +38,12 @@ def find_volume(
             path, "a file of a volume", level=level, plane=plane, missing=missing, inside=inside
         )
         return find_nifti(path, spacing=spacing, origin=origin, at=at)  # type: ignore[arg-type]
+    if is_netcdf(path):
+        _refuse(
+            path, "a file of xarray's", spacing=spacing, origin=origin, level=level, plane=plane,
+            missing=missing, inside=inside,
+        )  # fmt: skip
+        return find_dataset(path, at=at)  # type: ignore[arg-type]
     placed = {"spacing": spacing, "origin": origin, "storage_options": storage_options}
     said_slices = plane is not None or missing != "keep" or inside is not None
     if may_be_image(path, said_slices):
@@ -48,9 +56,16 @@ def find_volume(
 
 
 def _find_image(path: Any, level: int | None, at: At | None, placed: Mapping[str, Any]) -> Volume:
-    """The image in a store; at a URL that may be either and is no store, the stack."""
+    """The image in a store, or what xarray wrote; at a URL where there is no store, the stack."""
+    options = placed["storage_options"]
     try:
         return find_image(path, at=at, **placed).volume(level or 0)
+    except NoImageError:
+        if not has_volume(Location.of(path, options)):
+            raise
+        said = {name: placed[name] for name in ("spacing", "origin")}
+        _refuse(path, "a group of xarray's", **said, level=level)
+        return find_dataset(path, at=at, storage_options=options)
     except EmptyStackError as error:
         if is_certain(path) or level is not None or at is not None:
             raise

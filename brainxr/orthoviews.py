@@ -113,6 +113,11 @@ def _teach(manager: Any) -> None:
         for view in others:
             view._layer_slicer.shutdown()  # what it still reads has no view any more
 
+    def frame_first(event: Any) -> None:
+        if manager.is_shown() and len(manager.viewer.layers) == 1:
+            _share_room(manager)
+
+    manager.viewer.layers.events.inserted.connect(frame_first, position="last")
     # which its checkbox, its commands and the closing of the window call
     manager.show, manager.hide = show_linked, hide_linked
     manager.shows_brainxr = True
@@ -130,11 +135,10 @@ def _show(manager: Any, show: Callable[[], None]) -> None:
             _take_care(view, is_main=view is viewer)
         viewer.dims.point = point  # the plugin had moved it to the middle
     manager.set_cross_hairs(True)
-    manager.set_splitter_sizes(*_fractions(viewer))
     manager.set_center_sync(True)
     manager.set_zoom_sync(True)
     _keep_to_one_scale(manager, views)
-    viewer.reset_view()
+    _share_room(manager)
 
 
 def _views(manager: Any) -> list[Any]:
@@ -274,8 +278,23 @@ def _move_point(view: Any, position: Sequence[float]) -> None:
 # --- the camera -------------------------------------------------------------------
 
 
+def _share_room(manager: Any) -> None:
+    """Give each view the room that it needs, and fit it in as soon as Qt has made it."""
+    from qtpy.QtCore import QTimer
+
+    def fit() -> None:
+        if manager.is_shown():
+            manager.viewer.reset_view()
+
+    manager.set_splitter_sizes(*_fractions(manager.viewer))
+    fit()
+    QTimer.singleShot(0, fit)
+
+
 def _fractions(viewer: Any) -> tuple[float, float]:
     """Of the window for the right and the lower views, so that one scale suits all three."""
+    if viewer.dims.ndim < 3:  # nothing is there yet
+        return _SMALLEST, _SMALLEST
     extent = viewer.layers.extent.world
     depth, height, width = (extent[1] - extent[0])[list(viewer.dims.order[-3:])]
     if not depth + min(width, height) > 0:

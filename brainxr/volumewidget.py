@@ -63,6 +63,7 @@ class VolumeWidget(QWidget):
     # --- what is in it ---
 
     def _lay_out(self) -> None:
+        # no key of a button is one of napari's menus: F, V, L, P, W, H
         layout = QVBoxLayout(self)
         layout.addWidget(self._opening())
         self.facts = QGridLayout()
@@ -82,8 +83,8 @@ class VolumeWidget(QWidget):
         self.path.returnPressed.connect(lambda: self.open(self.path.text()))
         line = QHBoxLayout()
         line.addWidget(self.path, 1)
-        line.addWidget(_button("&Folder…", "A folder of slices, or a store", self._ask_folder))
-        line.addWidget(_button("F&ile…", "A zip, or a multi-page TIFF", self._ask_file))
+        line.addWidget(_button("F&older…", "A folder of slices, or a store", self._ask_folder))
+        line.addWidget(_button("Fil&e…", "A volume in one file", self._ask_file))
         return _group("Open", line)
 
     def _choosing(self) -> QWidget:
@@ -92,8 +93,8 @@ class VolumeWidget(QWidget):
         self.rows.setColumnStretch(2, 1)
         self.size_text, self.cost_text = _text("Size of the part"), _text("What reading it takes")
         line = QHBoxLayout()
-        self.from_view = _button("From &view", "Take the ranges that are on screen", self.take_view)
-        self.all = _button("&Whole", "Take all of the volume", self.take_whole)
+        self.from_view = _button("F&rom view", "Take the ranges that are on screen", self.take_view)
+        self.all = _button("All of i&t", "Take the whole volume", self.take_whole)
         line.addWidget(self.from_view)
         line.addWidget(self.all)
         line.addStretch()
@@ -105,7 +106,7 @@ class VolumeWidget(QWidget):
         return _group("Part", column)
 
     def _actions(self) -> QHBoxLayout:
-        self.add = _button("&Add as layer", "Show the part at its true place", self.add_part)
+        self.add = _button("A&dd as layer", "Show the part at its true place", self.add_part)
         self.copy = _button("&Copy as Python", "Put the selection on the clipboard", self.copy_code)
         endings = ", ".join(each.name for each in formats())
         self.save = _button("&Save…", f"Write the part: {endings}", self._ask_target)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -418,6 +420,8 @@ def test_a_file_that_changed_is_refused(tmp_path: Path, index: None) -> None:
         vol = brainxr.open(tmp_path / name)
         vol.isel(z=0).load()
         make_nifti(tmp_path / name, affine="LAS")
+        now = time.time_ns()  # the clock of files is a few milliseconds behind
+        os.utime(tmp_path / name, ns=(now, now))
         with pytest.raises(brainxr.VolumeReadError, match=r"was changed after it was opened"):
             vol.isel(z=1).load()
 

@@ -479,6 +479,30 @@ def test_a_window_that_is_open_is_parted(whole: xr.DataArray) -> None:
         show_linked_planes()
         views = orthoviews.linked_views(viewer)
         assert [view.dims.point[0] for view in views] == [62_300] * 3
+        settle()
+        check_scale(views)
+    finally:
+        viewer.close()
+        settle()
+
+
+@pytest.mark.window
+def test_a_window_in_which_nothing_is_yet(tmp_path: Path) -> None:
+    window_or_skip()
+    import napari
+
+    viewer = napari.Viewer()
+    try:
+        orthoviews.link_planes(viewer)
+        brainxr.view(brainxr.open(dotted(tmp_path / "a.zarr", (13, 21, 37))), viewer)
+        views = orthoviews.linked_views(viewer)
+        assert [across(view) for view in views] == ["z", "x", "y"]
+        shapes = [view.layers[0].level_shapes.tolist()[1] for view in views]
+        assert shapes == [[40, 24, 28], [20, 24, 56], [20, 48, 28]]
+        settle()
+        check_scale(views)
+        views[2].dims.point = (1650, 420, 365)  # voxels 13, 21, 37
+        assert [view.layers[0]._slice.image.raw.max() > 0 for view in views] == [True] * 3
     finally:
         viewer.close()
         settle()

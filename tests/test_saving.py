@@ -27,13 +27,14 @@ def test_a_part_is_written_and_comes_back(vol: xr.DataArray, tmp_path: Path) -> 
     xr.testing.assert_identical(brainxr.open(there).compute(), vol[3:68].compute())
 
 
-def test_stopped_it_leaves_nothing(vol: xr.DataArray, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.ome.zarr", "slices"])
+def test_stopped_it_leaves_nothing(vol: xr.DataArray, tmp_path: Path, name: str) -> None:
     def stop(done: int, total: int) -> None:
         if done:
             raise Stopped
 
     with pytest.raises(Stopped):
-        save(vol, str(tmp_path / "stack_100um" / ".." / "a.ome.zarr"), stop)
+        save(vol, str(tmp_path / "stack_100um" / ".." / name), stop)
     assert [p.name for p in tmp_path.iterdir()] == ["stack_100um"]
 
 
