@@ -19,8 +19,8 @@ from brainxr.volume import NAME, Volume
 def open(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, chunks: Any = "auto",
-    missing: Missing = "keep", level: int | None = None, at: At | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    missing: Missing = "keep", inside: str | None = None, level: int | None = None,
+    at: At | None = None, storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:  # fmt: skip
     """Open a stack of TIFF slices, a store of OME-Zarr or a NIfTI file as one lazy volume.
 
@@ -34,6 +34,9 @@ def open(
     path : path-like or sequence of these
         A folder, a glob pattern, one multi-page TIFF, or a list of files. Slices
         are ordered by their number: the last one that varies between the names.
+        Or a zip of these, which is read as it is and never unpacked to the disk. Or
+        these at a URL that fsspec opens, where ``s_{0000..1279}.tif`` stands for the
+        slices of these numbers.
         Or a store of OME-Zarr 0.4 or 0.5: a folder, or a URL that fsspec opens. Or a
         NIfTI or MGH file: ``.nii``, ``.nii.gz``, ``.hdr`` and ``.img``, ``.mgz``. Or what
         xarray wrote: netCDF (``.nc``), or a Zarr group.
@@ -61,6 +64,9 @@ def open(
         What to do about numbers that are missing between the first and the last:
         keep the true positions of the others, with a `SliceGapWarning`; fill in
         empty slices, which gives a regular grid; or raise.
+    inside : str, optional
+        Of a zip with more than one stack: a folder, a pattern of names such as
+        ``"axial/s_*.tif"``, or one slice in it.
     level : int, optional
         Of a store: which level of its pyramid. Default: 0, the finest; -1 is the
         coarsest. All of them at once: `open_pyramid`.
@@ -90,8 +96,9 @@ def open(
         When the files are no stack: several stacks, numbers that occur twice,
         RGB, missing slices with ``missing="raise"``.
     SliceReadError
-        When the first slice can't be read. Later slices are read, and found to be
-        broken or different (`InconsistentStackError`), when a result needs them.
+        When the first slice can't be read, or a zip is damaged, encrypted or a bomb.
+        Later slices are read, and found to be broken or different
+        (`InconsistentStackError`), when a result needs them.
     GeometryError
         When a spacing, origin or plane makes no sense, or a store has no unit.
     StoreError
@@ -115,7 +122,7 @@ def open(
     """
     volume = find_volume(
         path, spacing=spacing, origin=origin, plane=plane, missing=missing, level=level, at=at,
-        storage_options=storage_options,
+        inside=inside, storage_options=storage_options,
     )  # fmt: skip
     return _lazily(volume, chunks)
 

@@ -42,24 +42,25 @@ class StackBackendArray(BackendArray):  # type: ignore[no-untyped-call, misc, un
 
 
 class BrainxrBackend(BackendEntrypoint):
-    """xarray's entry point for folders of image slices, stores of OME-Zarr, and NIfTI."""
+    """xarray's entry point for folders and zips of image slices, stores of OME-Zarr, and NIfTI."""
 
     description = "Open a stack of TIFF slices, OME-Zarr or NIfTI as one lazy volume in micrometres"
     open_dataset_parameters = (
-        "filename_or_obj", "drop_variables", "spacing", "origin", "plane", "missing", "level",
-        "at", "storage_options",
+        "filename_or_obj", "drop_variables", "spacing", "origin", "plane", "missing", "inside",
+        "level", "at", "storage_options",
     )  # fmt: skip
 
     def open_dataset(  # type: ignore[override]
         self, filename_or_obj: PathLike | Sequence[PathLike], *,
         drop_variables: str | Iterable[str] | None = None,
         spacing: SpacingLike | None = None, origin: SpacingLike | None = None,
-        plane: Plane | None = None, missing: Missing = "keep", level: int | None = None,
-        at: At | None = None, storage_options: Mapping[str, Any] | None = None,
+        plane: Plane | None = None, missing: Missing = "keep", inside: str | None = None,
+        level: int | None = None, at: At | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:  # fmt: skip
         volume = find_volume(
             filename_or_obj, spacing=spacing, origin=origin, plane=plane, missing=missing,
-            level=level, at=at, storage_options=storage_options,
+            level=level, at=at, inside=inside, storage_options=storage_options,
         )  # fmt: skip
         data = lazy(volume).to_dataset(name=volume.name or NAME)
         return data.drop_vars(drop_variables or [], errors="ignore")

@@ -14,7 +14,8 @@ import xarray as xr
 
 import brainxr
 from brainxr.cost import show_bytes
-from brainxr.find import find_volume
+from brainxr.errors import EmptyStackError
+from brainxr.find import find_volume, is_certain, may_be_image
 from brainxr.grid import DIMS
 from brainxr.lazyarray import StackArray
 from brainxr.ngff import VERSIONS
@@ -25,7 +26,6 @@ from brainxr.shards import CODECS
 from brainxr.stack import PLANES, Stack, find_stack
 from brainxr.tiffstack import COMPRESSIONS
 from brainxr.volume import Volume
-from brainxr.zarrstore import is_store
 
 # What is written: by which method, and which options it takes.
 FORMS = {
@@ -86,6 +86,10 @@ def main(ctx: click.Context, debug: bool) -> None:
         click.echo(ctx.get_help())
 
 
+_OF_STACKS = ("spacing", "origin", "plane", "missing", "inside")
+_INSIDE = click.option("--inside", help="Of a zip: a folder, pattern or slice in it.")
+
+
 def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what a stack's files don't."""
     for option in (
@@ -96,6 +100,7 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--missing", type=click.Choice(["keep", "fill", "raise"]), default="keep",
             help="What to do about missing slices.", show_default=True,
         ),
+        _INSIDE,
     ):  # fmt: skip
         command = option(command)
     return command
@@ -106,16 +111,16 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_stack_options
 def info(path: str, **options: Any) -> None:
     """Print what a stack or store is: shape, spacing and where it came from, extent, size, gaps."""
-    facts = _file_facts if is_nifti(path) else _store_facts if is_store(path) else _stack_facts
-    for label, value in facts(path, _parsed(options)).items():
+    for label, value in _facts_at(path, _parsed(options)).items():
         click.echo(f"{label:<12}{value}")
 
 
 @main.command()
 @click.argument("path")
-def check(path: str) -> None:
+@_INSIDE
+def check(path: str, inside: str | None) -> None:
     """Read the header of every slice and report all that is wrong."""
-    report = brainxr.check(path)
+    report = brainxr.check(path, inside=inside)
     click.echo(str(report), err=not report.ok)
     if not report.ok:
         sys.exit(1)
@@ -186,7 +191,7 @@ def convert(source: str, target: str, form: str | None, **options: Any) -> None:
     goes on when the same is typed again.
     """
     method, known = FORMS[form or _form_of(target)]
-    own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
+    own = {name: options.pop(name) for name in _OF_STACKS}
     options |= {name: _voxels(options[name]) for name in ("chunks", "shards")}
     shared = {"progress": not options.pop("no_progress"), "overwrite": options.pop("overwrite")}
     selection = options.pop("selection")
@@ -210,7 +215,7 @@ def convert(source: str, target: str, form: str | None, **options: Any) -> None:
 @_stack_options
 def levels(path: str, **options: Any) -> None:
     """Make the coarser levels of a stack, by which the viewer zooms; the stack stays as it is."""
-    own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
+    own = {name: options.pop(name) for name in _OF_STACKS}
     progress = not options.pop("no_progress")
     asked = {name: value for name, value in options.items() if value is not None}
     volume = brainxr.open(path, **_parsed(own))
@@ -247,6 +252,19 @@ def demo(output: str, show: bool | None) -> None:
 
 
 # --- what is printed --------------------------------------------------------------
+
+
+def _facts_at(path: str, options: Mapping[str, Any]) -> dict[str, str]:
+    if is_nifti(path):
+        return _file_facts(path, options)
+    if not may_be_image(path, options["plane"] is not None or options["inside"] is not None):
+        return _stack_facts(path, options)
+    try:
+        return _store_facts(path, options)
+    except EmptyStackError:
+        if is_certain(path):
+            raise
+        return _stack_facts(path, options)
 
 
 def _stack_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
@@ -288,7 +306,7 @@ def _file_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
 
 def _store_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
     options = {**options, "missing": None if options["missing"] == "keep" else options["missing"]}
-    given = [name for name in ("plane", "missing") if options.pop(name) is not None]
+    given = [n for n in ("plane", "missing", "inside") if options.pop(n) is not None]
     if given:
         raise ValueError(f"{path!r} is a Zarr store: --{given[0]} is for stacks of slices.")
     found = find_image(path, **options)
@@ -335,7 +353,8 @@ def _costs(array: StackArray) -> dict[str, str]:
 
 def _compression(stack: Stack) -> str:
     name = stack.header.facts.compression.lower()
-    return "uncompressed" if name == "none" else f"compressed ({name})"
+    stored = "uncompressed" if name == "none" else f"compressed ({name})"
+    return f"{stored}, deflated by the zip" if stack.files.unpacks else stored
 
 
 def _extent(volume: Volume) -> str:

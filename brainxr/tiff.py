@@ -8,7 +8,6 @@ file for it. So the first slice of a stack is parsed here, and of the others onl
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,8 @@ import tifffile
 
 from brainxr.errors import SliceReadError, StackError, shortlist
 from brainxr.ifd import ONE_READ, Entry, read_directory
-from brainxr.rows import Strips, read_bytes, truncated
+from brainxr.openfile import OpenFile, open_file, truncated, unreadable
+from brainxr.rows import Strips
 from brainxr.segments import Segments
 
 _ASCII = 2
@@ -76,17 +76,29 @@ class Header:
     manner: tuple[Entry, ...] | None = None
     facts: FileFacts = FileFacts()
 
-    def is_that_of(self, descriptor: int) -> bool:
+    def is_that_of(self, file: OpenFile) -> bool:
         """Whether an open file is described by the same bytes."""
         start, found = self.fingerprint[-1]
         end = start + len(found)
         if end > ONE_READ:
-            return all(read_bytes(descriptor, at, len(b)) == b for at, b in self.fingerprint)
-        head = read_bytes(descriptor, 0, end)
+            return all(file.read(at, len(b)) == b for at, b in self.fingerprint)
+        head = file.read(0, end)
         return all(head.startswith(found, at) for at, found in self.fingerprint)
 
 
 def read_header(path: str) -> Header:
+    """Read the header of a file of slices on the disk; no pixel is read.
+
+    Raises
+    ------
+    SliceReadError, StackError
+        As `parse_header`, or when there is no such file.
+    """
+    with open_file(path) as file:
+        return parse_header(file)
+
+
+def parse_header(file: OpenFile) -> Header:
     """Read the header of a file of slices; no pixel is read.
 
     Raises
@@ -96,13 +108,13 @@ def read_header(path: str) -> Header:
     StackError
         When its pages are no grey-value slices.
     """
-    size = _size(path)
+    path, size = file.path, file.size
     if size == 0:
         raise SliceReadError(f"{path!r} is empty (0 bytes), so it is no TIFF slice. Restore it.")
     try:
         # one file of an OME set speaks for itself, not for the others that it names
-        with tifffile.TiffFile(path, _multifile=False) as tif:
-            header = _parse(tif, path, size)
+        with tifffile.TiffFile(file.for_a_parser(), _multifile=False) as tif:
+            header = _parse(tif, file)
     except StackError:
         raise
     except PermissionError as error:
@@ -112,12 +124,13 @@ def read_header(path: str) -> Header:
             f"{path!r} can't be read as TIFF ({error}). It is damaged, truncated or of another "
             f"format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."
         ) from error
-    if size < header.needed:
-        raise SliceReadError(truncated(path, size, header.needed))
+    if not file.has(header.needed):
+        found = size if size < header.needed else "fewer"
+        raise SliceReadError(truncated(path, found, header.needed))
     return header
 
 
-def read_segment_table(path: str, header: Header, page: int) -> Segments:
+def read_segment_table(file: OpenFile, header: Header, page: int) -> Segments:
     """Where the encoded strips or tiles of one page lie, and how they are decoded.
 
     Costs a parsed page, 0.1 ms; no pixel is read.
@@ -128,13 +141,14 @@ def read_segment_table(path: str, header: Header, page: int) -> Segments:
         When the page can't be parsed.
     """
     try:
-        with tifffile.TiffFile(path, _multifile=False) as tif:
+        with tifffile.TiffFile(file.for_a_parser(), _multifile=False) as tif:
             return _segments(
                 _page_at(tif, header.ifds[page], page) if header.ifds else tif.pages[0]
             )
     except Exception as error:  # whatever a damaged file makes of a parser
         raise SliceReadError(
-            f"{path!r}, page {page}, can't be read as TIFF ({error}). Restore it from its source."
+            f"{file.path!r}, page {page}, can't be read as TIFF ({error}). Restore it from its "
+            "source."
         ) from error
 
 
@@ -185,25 +199,6 @@ def encode_slice(
     return file.getbuffer()
 
 
-# --- errors ------------------------------------------------------------------------
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError as error:
-        raise SliceReadError(unreadable(path, error)) from error
-
-
-def unreadable(path: str, error: OSError) -> str:
-    """The message for a file that the system doesn't let us read."""
-    if isinstance(error, FileNotFoundError):
-        return f"{path!r} is not there (any more). Restore it, or open the stack again."
-    if isinstance(error, PermissionError):
-        return f"{path!r} may not be read: permission denied. Ask its owner for read access."
-    return f"{path!r} can't be read: {error.strerror or error}."
-
-
 def _page_at(tif: tifffile.TiffFile, offset: int, index: int) -> Any:
     tif.filehandle.seek(offset)
     return tifffile.TiffPage(tif, index=index)
@@ -225,8 +220,9 @@ def _segments(page: Any) -> Segments:
 # --- parsing ----------------------------------------------------------------------
 
 
-def _parse(tif: tifffile.TiffFile, path: str, size: int) -> Header:
+def _parse(tif: tifffile.TiffFile, file: OpenFile) -> Header:
     page: Any = tif.pages.first
+    path = file.path
     _refuse_colour(page, path)
     pages = _count_pages(tif, path)
     if page.dtype is None:
@@ -240,13 +236,13 @@ def _parse(tif: tifffile.TiffFile, path: str, size: int) -> Header:
         shape=(page.imagelength, page.imagewidth),
         dtype=np.dtype(page.dtype).newbyteorder("="),
         pages=pages,
-        size=size,
+        size=file.size,
         needed=_needed(page, strips),
         strips=strips,
         strip_rows=page.chunks[0],
         ifds=tuple(p.offset for p in _pages(tif)) if described else (),
         fingerprint=_fingerprint(tif, page),
-        manner=_manner(tif, page, size),
+        manner=_manner(file, page),
         facts=_facts(tif, page),
     )
 
@@ -330,9 +326,9 @@ def _fingerprint(tif: tifffile.TiffFile, page: Any) -> tuple[tuple[int, bytes], 
     return tuple((start, _read_at(tif, start, stop)) for start, stop in _merged(spans))
 
 
-def _manner(tif: tifffile.TiffFile, page: Any, size: int) -> tuple[Entry, ...] | None:
+def _manner(file: OpenFile, page: Any) -> tuple[Entry, ...] | None:
     """How the first page is stored by our own reading, where tifffile reads the same there."""
-    directory = read_directory(tif.filehandle.fileno(), size, page.offset)
+    directory = read_directory(file, page.offset)
     tables = (page.dataoffsets, page.databytecounts)
     if directory is None or not all(map(np.array_equal, directory[1:3], tables)):
         return None

@@ -19,9 +19,8 @@ from functools import cached_property, partial
 from typing import Any, Protocol
 
 from brainxr.errors import VolumeReadError
-from brainxr.rows import Fill, Span, read_spans, truncated
-
-_FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+from brainxr.openfile import OpenFile, truncated
+from brainxr.rows import Fill, Span, read_spans
 
 # Unpacked bytes between two places from which unpacking can go on: each takes 32 kB of
 # memory, and half of this is unpacked for nothing at each jump.
@@ -51,12 +50,9 @@ class PlainFile:
 
     @contextmanager
     def opened(self) -> Iterator[Fill]:
-        descriptor = os.open(self.path, _FOR_READING)
-        try:
-            refuse_changed(self.path, os.fstat(descriptor), self.opened_at)
-            yield partial(read_spans, self.path, descriptor)
-        finally:
-            os.close(descriptor)
+        with OpenFile(self.path) as file:
+            refuse_changed(self.path, os.fstat(file.descriptor), self.opened_at)
+            yield partial(read_spans, file)
 
 
 @dataclass(frozen=True)

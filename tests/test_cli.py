@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from click.testing import CliRunner
 from conftest import MadeStack, MakeStack
 from PIL import Image
+from zips import zip_of
 
 from brainxr import open as open_volume
+from brainxr.cli import main
 
 
 def brainxr(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -122,6 +125,34 @@ def test_check(make_stack: MakeStack) -> None:
     assert done.returncode == 1
     assert "slice_003.tif: has shape (7, 12)" in done.stderr
     assert "slice_004.tif" in done.stderr
+
+
+def test_a_zip(make_stack: MakeStack, tmp_path: Path) -> None:
+    """Every command opens it alike; in one process, which saves most of the time."""
+    path, store = tmp_path / "brain_100um.zip", tmp_path / "b.ome.zarr"
+    made = [make_stack((n, 7, 11), folder=name) for n, name in ((5, "a"), (6, "b"))]
+    zip_of(made[0], path, "deflated", "a/")
+    zip_of(made[1], path, "stored", "b/", mode="a", debris=False)
+
+    def run(command: str, *arguments: object) -> str:
+        done = CliRunner().invoke(main, [command, str(path), *map(str, arguments)])
+        assert done.exit_code == 0, done.stderr
+        return done.stdout
+
+    refused = CliRunner().invoke(main, ["info", str(path)])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "inside='a') # 5 slices" in refused.stderr
+    lines = dict(line.split(maxsplit=1) for line in run("info", "--inside", "a").splitlines())
+    assert lines["source"] == f"{path}{os.sep}a"
+    assert lines["dtype"] == "uint16, uncompressed, deflated by the zip"
+    assert run("check", "--inside", "b").startswith("6 slices in")
+    run("convert", store, "--inside", "b", "--no-progress")
+    np.testing.assert_array_equal(open_volume(store).values, made[1].values)
+    run("plot", "-o", tmp_path / "p.png", "--inside", "a")
+    assert np.asarray(Image.open(tmp_path / "p.png").convert("L")).std() > 10
+    run("movie", "-o", tmp_path / "m.gif", "--inside", "b", "--size", 64)
+    with Image.open(tmp_path / "m.gif") as opened:
+        assert opened.n_frames == 6
 
 
 def test_plot(stack: MadeStack, tmp_path: Path) -> None:
