@@ -56,16 +56,13 @@ def find_volume(
 
 
 def _find_image(path: Any, level: int | None, at: At | None, placed: Mapping[str, Any]) -> Volume:
-    """The image in a store, or what xarray wrote; at a URL where there is no store, the stack."""
-    options = placed["storage_options"]
+    """The image in a store; at a URL that may be either and is no store, the stack."""
     try:
         return find_image(path, at=at, **placed).volume(level or 0)
     except NoImageError:
-        if not has_volume(Location.of(path, options)):
+        if not has_volume(Location.of(path, placed["storage_options"])):
             raise
-        said = {name: placed[name] for name in ("spacing", "origin")}
-        _refuse(path, "a group of xarray's", **said, level=level)
-        return find_dataset(path, at=at, storage_options=options)
+        return _find_group(path, level, at, placed)
     except EmptyStackError as error:
         if is_certain(path) or level is not None or at is not None:
             raise
@@ -74,6 +71,14 @@ def _find_image(path: Any, level: int | None, at: At | None, placed: Mapping[str
         return find_stack(path, **placed)
     except EmptyStackError as error:
         raise EmptyStackError(f"{no_store} {error}") from error
+
+
+def _find_group(path: Any, level: int | None, at: At | None, placed: Mapping[str, Any]) -> Volume:
+    """The volume in a Zarr group that xarray wrote."""
+    options = placed["storage_options"]
+    said = {name: placed[name] for name in ("spacing", "origin")}
+    _refuse(path, "a group of xarray's", **said, level=level)
+    return find_dataset(path, at=at, storage_options=options)
 
 
 def may_be_image(path: PathLike | Sequence[PathLike], said_slices: bool = False) -> bool:
