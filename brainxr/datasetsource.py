@@ -155,5 +155,7 @@ def opened(location: Location) -> Iterator[xr.Dataset]:
     is_zarr = not os.path.isfile(location.path)
     if is_zarr:
         options |= {"engine": "zarr", "consolidated": False}
-    with xr.open_dataset(location.path, chunks=None, cache=False, **options) as dataset:
+    with xr.open_dataset(
+        location.url or location.path, chunks=None, cache=False, **options
+    ) as dataset:
         yield dataset
