@@ -159,11 +159,14 @@ def movie(
 @click.argument("path")
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
 @click.option("--planes", is_flag=True, help="Three linked planes: axial, coronal, sagittal.")
+@click.option("--preview", help="Bytes of what is shown in 3-D, at most. Default: '512 MB'.")
 @_stack_options
-def view(path: str, selection: str | None, planes: bool, **options: Any) -> None:
+def view(
+    path: str, selection: str | None, planes: bool, preview: str | None, **options: Any
+) -> None:  # fmt: skip
     """Open a stack, or a part of it, in napari."""
     volume = brainxr.open(path, **_parsed(options))
-    brainxr.view(_select(volume, selection), planes=planes, block=True)
+    brainxr.view(_select(volume, selection), planes=planes, preview=preview, block=True)
 
 
 @main.command(short_help="Write a stack, or a part of it: as a pyramid, slices or NIfTI.")

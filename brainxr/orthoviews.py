@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainxr import units as u
+from brainxr.added import shown_by
 from brainxr.background import keep_responsive, read_only_changes
 from brainxr.errors import GeometryError, MissingExtraError
-from brainxr.zoom import follow_axes, has_zoom
+from brainxr.following import data_of_planes, follow_axes, is_followed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -172,8 +173,9 @@ def _copy(layer: Any, name: str) -> Any:
     if not isinstance(layer, Image):
         return DEFAULT_COPY_LAYER(layer, name)
     data, state, kind = layer.as_layer_data_tuple()
-    if has_zoom(layer):
-        data = layer.metadata["levels"].shown(range(layer.ndim)[-2:])
+    if is_followed(layer):
+        data = data_of_planes(layer)
+        state["multiscale"] = isinstance(data, list)
     return Layer.create(data, {**state, "visible": False}, kind)
 
 
@@ -181,7 +183,7 @@ def _follow_data(original: Any, copied: Any) -> list[tuple[Any, Callable[..., No
     """New data of a layer are shown in the other views, new levels of ours are not."""
 
     def follow(event: Any = None) -> None:
-        if not has_zoom(original):
+        if not is_followed(original):
             copied.data = original.data
 
     original.events.data.connect(follow)
@@ -203,7 +205,7 @@ def _take_care(view: Any, is_main: bool) -> None:
 
 
 def _follow_axes(view: Any, layer: Any) -> None:
-    if has_zoom(layer):
+    if shown_by(layer) is not None:
         follow_axes(view, layer)
 
 

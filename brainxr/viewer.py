@@ -17,10 +17,11 @@ from brainxr.background import event_loop_runs, keep_responsive, wait_for_planes
 from brainxr.cost import refuse_too_big
 from brainxr.display import refuse_without_display
 from brainxr.errors import GeometryError, MissingExtraError
+from brainxr.following import BUDGET, follow_axes
 from brainxr.grid import DIMS
 from brainxr.layers import image_layer, layer_dims, middle_present, thin_axes
 from brainxr.orthoviews import link_planes
-from brainxr.zoom import follow_axes
+from brainxr.preview import Budget
 
 if TYPE_CHECKING:
     import napari
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 def view(
     data: xr.DataArray, viewer: ViewerModel | None = None, *, planes: bool = False,
-    block: bool | None = None, **layer_kwargs: Any,
+    block: bool | None = None, preview: int | str | None = None, **layer_kwargs: Any,
 ) -> ViewerModel:  # fmt: skip
     """Show a volume, or any selection or reduction of one, in napari at its true place.
 
@@ -52,6 +53,9 @@ def view(
         Whether to wait until the window is closed. Default: in a script, where the
         window would vanish at the end, yes; in IPython, in a notebook, with an
         event loop running, or with a viewer that was given, no.
+    preview : int or str, optional
+        Bytes of what is shown in three dimensions, at most, such as ``"1 GB"``: of a
+        volume that is larger a coarser level, or every n-th voxel. Default: 512 MB.
     **layer_kwargs
         Passed to ``viewer.add_image``: ``colormap="magma"``, ``name=...``; they
         replace what is found here.
@@ -71,6 +75,8 @@ def view(
         the viewer.
     TooBigError
         When a single plane would not fit in memory.
+    ValueError
+        When `preview` is no number of bytes.
 
     Examples
     --------
@@ -82,10 +88,9 @@ def view(
     """
     is_new = viewer is None
     if viewer is None:
-        viewer = open_window(data, **layer_kwargs)
-        keep_responsive(viewer)
+        viewer = open_window(data, preview=preview, **layer_kwargs)
     else:
-        add_layer(viewer, data, **layer_kwargs)
+        add_layer(viewer, data, preview=preview, **layer_kwargs)
     if planes:
         _link_planes(viewer, data, is_new)
     if block or (block is None and is_new and _is_script()):
@@ -104,12 +109,15 @@ def _link_planes(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
         raise
 
 
-def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any) -> napari.Viewer:
+def open_window(
+    data: xr.DataArray, *, hidden: bool = False, preview: int | str | None = None,
+    **layer_kwargs: Any,
+) -> napari.Viewer:  # fmt: skip
     """A new window with one layer, or none where there was an error.
 
     Parameters
     ----------
-    data, **layer_kwargs
+    data, preview, **layer_kwargs
         As of `view`.
     hidden : bool
         Whether it is drawn without being seen.
@@ -117,12 +125,12 @@ def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any
     _napari()
     if not hidden:
         refuse_without_display()  # before anything is read for the contrast
+    Budget.of(preview)
     layer = prepare_layer(data, **layer_kwargs)
     viewer = _new_window(hidden)
-    if hidden:
-        wait_for_planes(viewer)
+    (wait_for_planes if hidden else keep_responsive)(viewer)
     try:
-        _add(viewer, *layer, layer_kwargs)
+        _add(viewer, *layer, layer_kwargs, preview)
     except BaseException:
         viewer.close()  # an empty window would stay
         raise
@@ -130,9 +138,14 @@ def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any
     return viewer
 
 
-def add_layer(viewer: ViewerModel, data: xr.DataArray, **layer_kwargs: Any) -> None:
+def add_layer(
+    viewer: ViewerModel, data: xr.DataArray, *, preview: int | str | None = None,
+    **layer_kwargs: Any,
+) -> None:  # fmt: skip
     """Add a layer to a viewer, and move it there if it is a plane."""
-    add_prepared(viewer, data, prepare_layer(data, **layer_kwargs), **layer_kwargs)
+    Budget.of(preview)
+    layer = prepare_layer(data, **layer_kwargs)
+    add_prepared(viewer, data, layer, preview=preview, **layer_kwargs)
 
 
 def prepare_layer(data: xr.DataArray, **layer_kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -147,12 +160,13 @@ def prepare_layer(data: xr.DataArray, **layer_kwargs: Any) -> tuple[Any, dict[st
 
 
 def add_prepared(
-    viewer: ViewerModel, data: xr.DataArray, layer: tuple[Any, dict[str, Any]], **layer_kwargs: Any
-) -> None:
+    viewer: ViewerModel, data: xr.DataArray, layer: tuple[Any, dict[str, Any]], *,
+    preview: int | str | None = None, **layer_kwargs: Any,
+) -> None:  # fmt: skip
     """Add to a viewer what `prepare_layer` made of the data."""
     values, kwargs = layer
     _refuse_other_axes(viewer, kwargs["axis_labels"])
-    _add(viewer, values, kwargs, layer_kwargs)
+    _add(viewer, values, kwargs, layer_kwargs, preview)
     _turn_to(viewer, data, is_new=False)
 
 
@@ -161,18 +175,32 @@ def _wait_for(viewer: ViewerModel) -> None:
         _napari().run()
 
 
-def _add(viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str, Any]) -> None:
+def _add(
+    viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str, Any],
+    preview: int | str | None,
+) -> None:  # fmt: skip
     """Add the layer; arguments that an older napari doesn't know are left out if they are ours."""
     known = inspect.signature(type(viewer).add_image).parameters
-    layer = viewer.add_image(
-        values, **{key: value for key, value in kwargs.items() if key in known or key in own}
-    )
+    kwargs = {key: value for key, value in kwargs.items() if key in known or key in own}
+    # in three dimensions napari would read all of it at once
+    visible = kwargs.pop("visible", True)
+    layer = viewer.add_image(values, visible=visible and viewer.dims.ndisplay == 2, **kwargs)
     low, high = layer.contrast_limits
     # napari would let the slider go no further than the limits themselves
     layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
     watch_added(viewer)
-    if layer.metadata.get("levels") is not None and kwargs["multiscale"]:
-        follow_axes(viewer, layer)
+    layer.metadata[BUDGET] = Budget.of(preview, _largest_side(viewer))
+    follow_axes(viewer, layer)
+    if layer.visible != visible:  # saying it again would read it again
+        layer.visible = visible
+
+
+def _largest_side(viewer: ViewerModel) -> int | None:
+    """Voxels of a volume along each axis that the graphics card takes, as napari asked it."""
+    window: Any = getattr(viewer, "window", None)
+    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
+    sizes = getattr(canvas, "max_texture_sizes", None)  # of which napari has no public name
+    return None if not sizes or not sizes[1] else int(sizes[1])
 
 
 def _slider_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float, float]:
