@@ -50,7 +50,9 @@ def keep_responsive(viewer: ViewerModel) -> None:
         return
 
     def decide() -> None:
-        slicer._force_sync = not (_always() or (event_loop_runs() and takes_long(viewer)))
+        # after a plane that is being read still: what came later would be drawn before it
+        wait = not getattr(slicer, "_layers_to_task", None) and not takes_long(viewer)
+        slicer._force_sync = not (_always() or (event_loop_runs() and not wait))
 
     before_slicing(viewer, decide)
 

@@ -125,3 +125,28 @@ def test_only_the_tile_is_read(made: MadeStore, bytes_read: Any) -> None:
         tile = level[:, 2:9, 3:20]
     assert slicing.count == 0
     np.testing.assert_array_equal(np.asarray(tile[7]), made.levels[1][3, 2:9, 3:20])
+
+
+@pytest.mark.parametrize("displayed", [(1, 2), (0, 2), (0, 1, 2)], ids=str)
+def test_levels_leave_out_what_a_selection_leaves_out(
+    made: MadeStore, displayed: tuple[int, ...]
+) -> None:
+    """Planes that were not selected are dark at every level, though the store has them."""
+    chosen = np.array([*range(6), *range(9, 15), 20, 39])
+    values, kwargs, _ = image_layer(brainxr.open(made.path).isel(z=chosen), contrast_limits=(0, 1))
+    assert kwargs["multiscale"]
+    assert values[0].shape == made.levels[0].shape
+    levels = kwargs["metadata"]["levels"].shown(displayed, Budget(4 * 5000))
+    assert len(levels) > 2
+    for number, level in enumerate(levels):
+        count = level.shape[0]
+        middle = np.rint((np.arange(count) + 0.5) * 40 / count - 0.5)
+        there = np.isin(middle, chosen)
+        shown = np.asarray(level[:, :, :])
+        assert 0 < there.sum() < count
+        assert not shown[~there].any()
+        assert (shown[there] > 0).mean() > 0.9
+        for place in np.flatnonzero(there):
+            block = made.levels[number]
+            row = min(int(middle[place]) // 2**number, len(block) - 1)
+            assert np.isin(shown[place], block[max(0, row - 1) : row + 2]).all()
