@@ -14,6 +14,7 @@ import xarray as xr
 
 import brainxr
 from brainxr.cost import show_bytes
+from brainxr.datasetvolume import is_netcdf
 from brainxr.errors import EmptyStackError
 from brainxr.find import find_volume, is_certain, may_be_image
 from brainxr.grid import DIMS
@@ -258,7 +259,7 @@ def demo(output: str, show: bool | None) -> None:
 
 
 def _facts_at(path: str, options: Mapping[str, Any]) -> dict[str, str]:
-    if is_nifti(path):
+    if is_nifti(path) or is_netcdf(path):
         return _file_facts(path, options)
     if not may_be_image(path, options["plane"] is not None or options["inside"] is not None):
         return _stack_facts(path, options)
@@ -293,18 +294,21 @@ def _facts(stack: Stack) -> dict[str, str]:
 def _file_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
     volume = find_volume(path, **options)
     array, attrs = volume.array, volume.attrs
-    axes = attrs.get("stored_orientation", "unknown")
+    rule = f" (from {attrs['spacing_source']})" if "spacing_source" in attrs else ""
+    scaled = f", scaled {attrs['stored_dtype']}" if "scl_slope" in attrs else ""
     facts = {
-        "source": attrs["source"],
+        "source": array.source.place,
         "shape": _shape(array),
-        "dtype": f"{array.dtype}"
-        + (f", scaled {attrs['stored_dtype']}" if "scl_slope" in attrs else ""),
-        "spacing": f"{_spacing(volume)} (from {attrs['spacing_source']})",
+        "dtype": f"{array.dtype}{scaled}",
+        "spacing": f"{_spacing(volume)}{rule}",
         "extent": _extent(volume),
-        "space": f"{attrs['space']}, axes in the file: {axes}",
         "size": show_bytes(array.nbytes),
+        **_costs(array),
     }
-    return facts | _costs(array)
+    if "space" in attrs:
+        axes = attrs.get("stored_orientation", "unknown")
+        facts["space"] = f"{attrs['space']}, axes in the file: {axes}"
+    return facts
 
 
 def _store_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
@@ -339,8 +343,9 @@ def _shape(array: StackArray) -> str:
 
 
 def _spacing(volume: Volume) -> str:
-    steps = (f"{d} {volume.coordinates[d].attrs['spacing']:g}" for d in volume.array.dims)
-    return f"{', '.join(steps)} µm"
+    steps = {d: volume.coordinates[d].attrs.get("spacing") for d in volume.array.dims}
+    shown = (f"{d} {'uneven' if step is None else f'{step:g}'}" for d, step in steps.items())
+    return f"{', '.join(shown)} µm"
 
 
 def _costs(array: StackArray) -> dict[str, str]:
@@ -365,7 +370,7 @@ def _extent(volume: Volume) -> str:
     spans = []
     for dim in volume.array.dims:
         values = volume.coordinates[dim].values
-        half = volume.coordinates[dim].attrs["spacing"] / 2
+        half = volume.coordinates[dim].attrs.get("spacing", 0.0) / 2
         low, high = min(values[0], values[-1]) - half, max(values[0], values[-1]) + half
         spans.append(f"{dim} {low / 1000:g} to {high / 1000:g}")
     return ", ".join(spans) + " mm"

@@ -253,6 +253,9 @@ def test_nifti_in_and_out(make_stack: MakeStack, tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_volume(target).values, made.values)
     wrong = brainxr("convert", target, tmp_path / "b.nii", "--codec", "zstd")
     assert "--codec says nothing of what is written" in wrong.stderr
+    open_volume(target).to_netcdf(tmp_path / "a.nc")
+    facts = brainxr("info", tmp_path / "a.nc").stdout.splitlines()
+    assert facts[1:3] == ["shape       z 5 x y 7 x x 11", "dtype       uint16"]
     store = tmp_path / "a.ome.zarr"
     assert brainxr("convert", target, store, "--no-progress").returncode == 0
     np.testing.assert_array_equal(open_volume(store).values, made.values)
