@@ -30,6 +30,9 @@ SUFFIXES = (".tif", ".tiff")
 
 _NUMBER = re.compile(r"(\d+)")
 
+# Names that are no UTF-8 have their bytes in surrogates, as Python gives them.
+_TEXT = ("utf-8", "surrogateescape")
+
 # Places on the grid for each file; beyond this (and where it is many) the numbers
 # are dates or identifiers, and a volume of their span would be nothing but gap.
 _MOST_GAPS = 100
@@ -77,7 +80,7 @@ class SliceFiles:
 
     def __reduce__(self) -> Any:
         # names are alike: 10,000 of them travel in 24 kB instead of 650
-        packed = zlib.compress("\0".join(self.names).encode(), 1)
+        packed = zlib.compress("\0".join(self.names).encode(*_TEXT), 1)
         numbers = zlib.compress(np.asarray(self.numbers, np.int64).tobytes(), 1)
         return _unpack, (self.folder, packed, numbers)
 
@@ -85,7 +88,7 @@ class SliceFiles:
 def _unpack(folder: str, names: bytes, numbers: bytes) -> SliceFiles:
     return SliceFiles(
         folder,
-        tuple(zlib.decompress(names).decode().split("\0")),
+        tuple(zlib.decompress(names).decode(*_TEXT).split("\0")),
         tuple(np.frombuffer(zlib.decompress(numbers), np.int64).tolist()),
     )
 
@@ -131,30 +134,49 @@ def _find_at(path: str) -> SliceFiles:
     path = os.path.expanduser(path)
     if os.path.isdir(path):
         return _find_in_folder(path)
-    if os.path.isfile(path):
+    if os.path.exists(path):
         return _single_file(path)
     if glob.has_magic(path):
         return _find_by_pattern(path)
+    if os.path.islink(path):
+        raise EmptyStackError(
+            f"{path!r} is a link to {os.readlink(path)!r}, where there is nothing, or which leads "
+            "back (a loop). Open what it should lead to."
+        )
     raise EmptyStackError(f"There is no file or folder {path!r}.{_similar(path)}")
 
 
 def _find_in_folder(folder: str) -> SliceFiles:
+    listed, folders = _listed(folder)
+    files = [name for name in listed if name not in folders] if folders else listed
+    path = os.path.abspath(folder)
+    # in most folders there is nothing else, so all names are looked at as one
+    only = _only_number(files) if len(files) > 1 and is_slice_name(files[0]) else None
+    if only is not None:
+        return _in_order(path, *only)
+    names = [name for name in files if is_slice_name(name)]
+    if not names:
+        raise EmptyStackError(_nothing_in(folder, listed))
+    return _one_stack(path, names)
+
+
+def _listed(folder: str) -> tuple[list[str], set[str]]:
+    """All names in a folder, and those of folders among them; costs hardly more than the names."""
     try:
-        listed = os.listdir(folder)
+        with os.scandir(folder) as found:
+            entries = list(found)
     except PermissionError as error:
         raise SliceReadError(
             f"The folder {folder!r} may not be listed: permission denied. Ask its owner for access."
         ) from error
-    path = os.path.abspath(folder)
-    # in most folders there is nothing else, so all names are looked at as one
-    only = _only_number(listed) if len(listed) > 1 and is_slice_name(listed[0]) else None
-    if only is not None:
-        return _in_order(path, *only)
-    names = [name for name in listed if is_slice_name(name)]
-    names = [name for name in names if not os.path.isdir(os.path.join(folder, name))]
-    if not names:
-        raise EmptyStackError(_nothing_in(folder, listed))
-    return _one_stack(path, names)
+    return [entry.name for entry in entries], {e.name for e in entries if _is_folder(e)}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere
+        return False
 
 
 def _single_file(path: str) -> SliceFiles:
