@@ -106,11 +106,11 @@ def _header(files: SliceFiles, i: int) -> Header | StackError:
 def _usual(headers: Sequence[Header | StackError]) -> Header | None:
     """The kind of header that most slices have; the first of them in a tie."""
     readable = [h for h in headers if isinstance(h, Header)]
-    kinds = Counter((h.shape, h.dtype, h.pages) for h in readable)
+    kinds = Counter(h.kind for h in readable)
     if not kinds:
         return None
     kind = kinds.most_common(1)[0][0]
-    return next(h for h in readable if (h.shape, h.dtype, h.pages) == kind)
+    return next(h for h in readable if h.kind == kind)
 
 
 def _complaint(header: Header | StackError, usual: Header | None) -> str | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
+from brainxr.filekinds import FOR_READING, refuse_no_file
 from brainxr.ifd import Directory, read_directory
 from brainxr.pool import run_all, workers
 from brainxr.rows import (
@@ -51,8 +53,6 @@ TABLE_BYTES = 64 << 20
 # Bytes of a slice from which on it pays to read slices in several threads; system calls
 # for a row each only get into each other's way.
 SHARED_BYTES = 1 << 20
-
-_FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
 class SliceReader:
@@ -151,15 +151,20 @@ class SliceReader:
         folder, names, opened_at = self.files.folder + os.sep, self.files.names, self.opened_at
         known, first = self._layouts.get, self._first
         flat, size, offset = memoryview(out.data).cast("B"), span.stop, span.offset
-        open_file, status_of, close = os.open, os.fstat, os.close  # looked up once, not n times
+        # looked up once, not n times
+        open_file, status_of, close, is_plain = os.open, os.fstat, os.close, stat.S_ISREG
         for i, place in enumerate(places):
             count = 0
             if known(place) is first:
                 try:
-                    descriptor = open_file(folder + names[place], _FOR_READING)
+                    descriptor = open_file(folder + names[place], FOR_READING)
                     try:
                         status = status_of(descriptor)
-                        if status.st_mtime_ns <= opened_at and status.st_ctime_ns <= opened_at:
+                        if (
+                            status.st_mtime_ns <= opened_at
+                            and status.st_ctime_ns <= opened_at
+                            and is_plain(status.st_mode)
+                        ):
                             count = read_into(descriptor, flat[i * size : i * size + size], offset)
                     finally:
                         close(descriptor)
@@ -214,7 +219,7 @@ class SliceReader:
     def _open(self, place: int) -> tuple[str, int]:
         path = self.files.path(self._file(place))
         try:
-            return path, os.open(path, _FOR_READING)
+            return path, os.open(path, FOR_READING)
         except OSError as error:
             raise SliceReadError(unreadable(path, error)) from error
 
@@ -230,6 +235,7 @@ class SliceReader:
 
     def _checked(self, path: str, descriptor: int, place: int) -> Layout:
         status = os.fstat(descriptor)
+        refuse_no_file(path, status.st_mode)
         # an older file that was moved here shows in the inode's time (on Windows, its creation)
         if status.st_mtime_ns > self.opened_at or status.st_ctime_ns > self.opened_at:
             self._refuse_changed(path, status)
