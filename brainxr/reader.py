@@ -180,7 +180,7 @@ class SliceReader:
         path, descriptor = self._open(place)
         try:
             layout = self._layout(path, descriptor, place)
-            _read(path, descriptor, place, layout, window, out)
+            _read(path, descriptor, self._page(place), layout, window, out)
         finally:
             os.close(descriptor)
 
@@ -207,7 +207,7 @@ class SliceReader:
                     out[...] = 0
                 else:
                     file = files[self._file(places[i])]
-                    _read(*file, places[i], layouts[places[i]], window, out)
+                    _read(*file, self._page(places[i]), layouts[places[i]], window, out)
 
             yield read
 
@@ -215,6 +215,9 @@ class SliceReader:
 
     def _file(self, place: int) -> int:
         return 0 if self.header.pages > 1 else place
+
+    def _page(self, place: int) -> int:
+        return place if self.header.pages > 1 else 0
 
     def _open(self, place: int) -> tuple[str, int]:
         path = self.files.path(self._file(place))
@@ -265,7 +268,7 @@ class SliceReader:
 
     def _find_layout(self, path: str, descriptor: int, place: int, size: int) -> Layout:
         """Where the pixels of a slice are that was never read before."""
-        first, page = self.header, place if self.header.pages > 1 else 0
+        first, page = self.header, self._page(place)
         if first.strips is not None and size >= first.needed and first.is_that_of(descriptor):
             return self._first if self._first and page == 0 else (first.strips, page)
         if first.manner is not None:
