@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from brainxr.errors import StackError
 from brainxr.slices import PathLike, SliceFiles, find_slices
@@ -47,6 +49,11 @@ class CheckReport:
     def ok(self) -> bool:
         return not self.problems and not self.missing
 
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as what JSON can hold; what is no number is None."""
+        cleaned: dict[str, Any] = _without_nan(asdict(self) | {"ok": self.ok})
+        return cleaned
+
     def __str__(self) -> str:
         if self.ok:
             return f"{self.slices} slices in {self.folder!r}: all readable, alike and complete."
@@ -55,6 +62,14 @@ class CheckReport:
         if self.missing:
             lines.append(f"{len(self.missing)} slices are missing: {list(self.missing)}.")
         return "\n".join(lines)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check(path: PathLike | Sequence[PathLike]) -> CheckReport:
