@@ -27,7 +27,9 @@ def find_volume(
     if not is_store(path):
         given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
         if given:
-            raise StackError(f"{path!r} is no Zarr store, and only these have {given[0]!r}.")
+            raise StackError(
+                f"{path!r} is no Zarr store, and only these have {given[0]!r}. Leave it out."
+            )
         return find_stack(path, spacing=spacing, origin=origin, plane=plane, missing=missing)
     if plane is not None or missing != "keep":
         raise StoreError(

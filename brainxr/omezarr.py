@@ -84,7 +84,8 @@ class StoredImage:
         if not isinstance(level, int) or not -count <= level < count:
             where = self.location.path
             raise StoreError(
-                f"There is no level {level!r} in {where!r}, which has 0 to {count - 1}."
+                f"There is no level {level!r} in {where!r}, which has 0 to {count - 1}. "
+                "Choose one of these, or -1 for the coarsest."
             )
         found = self.image.levels[level]
         array = self._array(found)
@@ -144,7 +145,8 @@ class StoredImage:
         if unknown:
             raise StoreError(
                 f"at has the axis {unknown[0]!r}; {self.location.path!r} has "
-                f"{shortlist([repr(d) for d in others]) or 'none'} besides z, y and x."
+                f"{shortlist([repr(d) for d in others]) or 'none'} besides z, y and x. "
+                "Leave the others out."
             )
         open_ones = {dim: n for dim, n in others.items() if n != 1 and dim not in self.at}
         if open_ones:
@@ -164,7 +166,7 @@ class StoredImage:
         if isinstance(wanted, str) or not -size <= wanted < size:
             raise StoreError(
                 f"There is no {wanted!r} along {dim!r} of {self.location.path!r}, which has 0 to "
-                f"{size - 1}{self._named(dim)}."
+                f"{size - 1}{self._named(dim)}. Choose one of these."
             )
         return int(wanted) % size
 

@@ -143,7 +143,11 @@ def _find_at(path: str) -> SliceFiles:
             f"{path!r} is a link to {os.readlink(path)!r}, where there is nothing, or which leads "
             "back (a loop). Open what it should lead to."
         )
-    raise EmptyStackError(f"There is no file or folder {path!r}.{_similar(path)}")
+    raise EmptyStackError(_nowhere(path))
+
+
+def _nowhere(path: str) -> str:
+    return f"There is no file or folder {path!r}. Give the path of one.{_similar(path)}"
 
 
 def _find_in_folder(folder: str) -> SliceFiles:
@@ -213,7 +217,7 @@ def _meant_by(pattern: str, folder: str, names: list[str]) -> list[str]:
 
 def _find_in_list(paths: list[str]) -> SliceFiles:
     if not paths:
-        raise EmptyStackError("The list of files is empty.")
+        raise EmptyStackError("The list of files is empty: give the paths of slices.")
     folders = [p for p in paths if os.path.isdir(p)]
     if folders:
         raise StackError(
@@ -223,7 +227,8 @@ def _find_in_list(paths: list[str]) -> SliceFiles:
     absent = [p for p in paths if not os.path.isfile(p)]
     if absent:
         raise EmptyStackError(
-            f"{len(absent)} of {len(paths)} files of the list are not there: {shortlist(absent)}."
+            f"{len(absent)} of {len(paths)} files of the list are not there: {shortlist(absent)}. "
+            "Restore them, or leave them out."
         )
     folder, names = _relative(paths)
     if len(names) > 1 and not any(_NUMBER.search(_stem(name)) for name in names):
@@ -354,7 +359,7 @@ def _refuse_duplicates(
 def _refuse_repeats(names: list[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise StackError(f"Files are listed more than once: {shortlist(repeated)}.")
+        raise StackError(f"Files are listed more than once: {shortlist(repeated)}. Name each once.")
 
 
 def _stem(name: str) -> str:
