@@ -259,10 +259,8 @@ def _is_about_data(warning: warnings.WarningMessage) -> bool:
 
 
 def _same(values: np.ndarray, wanted: np.ndarray) -> bool:
-    """Axes of length one, which some readers add for channels and times, don't matter."""
-    if values.ndim > wanted.ndim:
-        extra = tuple(i for i, n in enumerate(values.shape) if n == 1)[: values.ndim - wanted.ndim]
-        values = values.squeeze(extra)
+    """Axes of length one, which readers add or leave out, don't matter."""
+    values, wanted = values.squeeze(), wanted.squeeze()
     return values.shape == wanted.shape and np.array_equal(
         values, wanted, equal_nan=wanted.dtype.kind in "fc"
     )
