@@ -9,34 +9,41 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
 from benchmarks import graphs, measure, report, window
+from benchmarks.conversion import Place
 from benchmarks.measure import Cell, Job, Tick
 from benchmarks.results import Results, describe_machine
-from benchmarks.stacks import SIZES, Stacks
+from benchmarks.stacks import SIZES, Stacks, store_of
 from benchmarks.targets import judge
-from benchmarks.work import Row, rows
+from benchmarks.way import Row
+from benchmarks.work import rows
 
 PAGE = window.REPOSITORY / "docs" / "performance.md"
 PICTURE = window.REPOSITORY / "docs" / "_static" / "performance.png"
 COLD_REPEATS = 3  # a disk takes seconds for everything
-PEER_BUDGET = {"quick": 0.5, "full": 35.0}
+PEER_BUDGET = {"quick": 0.5, "full": 130.0}
 
 # rows, and names of the rows in a window
 Wanted: TypeAlias = tuple[list[Row], list[str]]
+
+# keeps what was found so far, and gives it with what else there is
+Keep: TypeAlias = Callable[[Results], Results]
 
 DESCRIPTION = """\
 Measure brainxr beside its peers and beside what the machine can do.
 
 Makes its stacks in a folder (kept for the next time), runs every way of doing a
 thing once to compare the result with what it has to be, then all of them in turn,
-and prints medians, ratios, bytes and memory. "quick" takes about a minute and tells
-whether everything works; "full" takes about 40 minutes and 6 GB of disk, and
+and prints medians, ratios, bytes and memory. "quick" takes about two minutes and tells
+whether everything works; "full" takes about 55 minutes and 16 GB of disk, and
 its figures mean something on a machine that does nothing else.
+With --load and --only, some rows are measured again and the others are kept.
 The exit code is 1 where brainxr is wrong or fails, never because it is slow.
 """
 
@@ -55,15 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join([*(row.name for row in wanted[0]), *wanted[1]]))
         return 0
-    results = loaded or _run(stacks, wanted, options)
-    return _tell(results, options)
+    if loaded is not None and not options.only:
+        return _tell(loaded, options)
+    if loaded is not None and loaded.size != options.size:
+        _parser().error(f"{options.load} is of the size {loaded.size!r}: add --size {loaded.size}.")
+    return _tell(_run(stacks, wanted, options, loaded), options)
 
 
 def _tell(results: Results, options: argparse.Namespace) -> int:
     verdicts = judge(results)
     print(report.describe(results, verdicts))
-    if options.json:
-        results.save(options.json)
     if options.write:
         report.write_page(PAGE, PICTURE, results, verdicts)
     for cell in results.wrong:
@@ -99,13 +107,19 @@ def _parser() -> argparse.ArgumentParser:
         help="don't measure memory, for which each way has a process of its own",
     )
     add("--list", action="store_true", help="print the names of the rows, and measure nothing")
-    add("--json", metavar="FILE", help="write all figures to a file")
-    add("--load", metavar="FILE", help="measure nothing, take the figures of such a file")
+    add("--json", metavar="FILE", help="write all figures to a file, and what is there meanwhile")
+    add(
+        "--load",
+        metavar="FILE",
+        help="take the figures of such a file; measure nothing but the rows of --only",
+    )
     add("--write", action="store_true", help="renew the tables and the picture in docs/")
     return parser  # fmt: skip
 
 
-def _run(stacks: Stacks, wanted: Wanted, options: argparse.Namespace) -> Results:
+def _run(
+    stacks: Stacks, wanted: Wanted, options: argparse.Namespace, loaded: Results | None
+) -> Results:
     # peers' warnings about their own dependencies, here and in other processes
     warnings.simplefilter("ignore", FutureWarning)
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
@@ -113,9 +127,21 @@ def _run(stacks: Stacks, wanted: Wanted, options: argparse.Namespace) -> Results
     importlib.import_module("benchmarks.preload")  # what is timed should not import
     budget = PEER_BUDGET[stacks.size.name] if options.budget is None else options.budget
     with tqdm(unit="run", file=sys.stderr, desc="benchmarks", smoothing=0) as bar:
-        return run(
-            stacks, wanted, options.repeats, budget, _teller(bar), with_memory=not options.no_memory
-        )
+        effort = Effort(options.repeats, budget, not options.no_memory)
+        return run(stacks, wanted, effort, _teller(bar), _keeper(stacks, options.json, loaded))
+
+
+def _keeper(stacks: Stacks, path: str | None, loaded: Results | None) -> Keep:
+    """What puts new rows among those of an earlier run, and writes all to a file."""
+    order = [*(row.name for row in rows(stacks)), *window.row_names()]
+
+    def keep(found: Results) -> Results:
+        whole = found if loaded is None else loaded.with_rows_of(found, order)
+        if path:
+            whole.save(path)
+        return whole
+
+    return keep
 
 
 def _refuse_to_page() -> None:
@@ -166,55 +192,89 @@ def chosen(stacks: Stacks, patterns: Sequence[str] | None) -> Wanted:
     return wanted, windows
 
 
-def run(
-    stacks: Stacks, wanted: Wanted, repeats: int, budget: float, tick: Tick,
-    *, with_memory: bool = True,
-) -> Results:  # fmt: skip
+@dataclass(frozen=True)
+class Effort:
+    """How much is spent on each way.
+
+    Attributes
+    ----------
+    repeats : int
+    budget : float
+        Seconds for one peer in one row.
+    with_memory : bool
+        Whether each way has a process of its own, which tells its memory.
+    """
+
+    repeats: int
+    budget: float
+    with_memory: bool = False
+
+
+def run(stacks: Stacks, wanted: Wanted, effort: Effort, tick: Tick, keep: Keep) -> Results:
     """Make the stacks, measure everything, and collect what was found."""
     all_rows, windows = wanted
     os.makedirs(stacks.root, exist_ok=True)
-    needed = [*measure.any_stack(all_rows), stacks.many(stacks.size.slices)]
-    opened = [row.stack for row in all_rows if row.name.startswith("open ")]
-    stacks.make(dict.fromkeys(needed), tick)
-    warm = [row for row in all_rows if not row.cold]
-    found = _measure_rows(stacks, warm, repeats, budget, tick, elsewhere=with_memory)
-    plain = stacks.path(stacks.many(stacks.size.slices))
-    found += window.measure_window(plain, windows, repeats, budget, tick)
-    found += _measure_cold(stacks, [r for r in all_rows if r.cold], repeats, budget, tick)
+    plain = stacks.many(stacks.size.slices)
+    of_windows = [plain, store_of(plain)] if windows else [plain]
+    stacks.make(dict.fromkeys([*measure.any_stack(all_rows), *of_windows]), tick)
+    results = _empty(stacks, effort.repeats)
+    measured = _Measured(stacks, effort, tick, results, keep)
+    try:
+        measured.rows([row for row in all_rows if not row.cold], effort.repeats)
+        results.cells += window.measure_window(
+            stacks.path(plain), stacks.path(store_of(plain)), windows, effort.repeats,
+            effort.budget, tick,
+        )  # fmt: skip
+        measured.cold([row for row in all_rows if row.cold])
+    finally:
+        Place(stacks.scratch).remove()
+    if any(row.name.startswith("open ") for row in all_rows):
+        results.graphs += graphs.graphs(stacks)
+    return keep(results)
+
+
+def _empty(stacks: Stacks, repeats: int) -> Results:
     slices, *shape = stacks.size.shape.values()
-    return Results(
-        stacks.size.name, slices, shape[0] * shape[1], repeats,
-        {**describe_machine(), "measured": time.strftime("%Y-%m-%d")},
-        found, graphs.graphs(stacks) if opened else [],
-    )  # fmt: skip
+    machine = {**describe_machine(), "measured": time.strftime("%Y-%m-%d")}
+    return Results(stacks.size.name, slices, shape[0] * shape[1], repeats, machine, [], [])
 
 
-def _measure_rows(
-    stacks: Stacks, wanted: list[Row], repeats: int, budget: float, tick: Tick, *,
-    elsewhere: bool = False,
-) -> list[Cell]:  # fmt: skip
-    proved = [
-        outcome
-        for row in wanted
-        for outcome in measure.prove(row, stacks, (repeats, budget), tick, elsewhere=elsewhere)
-    ]
-    folders = measure.folders_of(stacks, wanted)
-    jobs = [p for p in proved if isinstance(p, Job)]
-    measure.interleave(jobs, repeats, lambda: measure.warm(folders), tick)
-    return [p.cell if isinstance(p, Job) else p for p in proved]
+@dataclass(frozen=True)
+class _Measured:
+    """Rows that are measured, and added to the results."""
 
+    stacks: Stacks
+    effort: Effort
+    tick: Tick
+    results: Results
+    keep: Keep
 
-def _measure_cold(
-    stacks: Stacks, wanted: list[Row], repeats: int, budget: float, tick: Tick
-) -> list[Cell]:
-    if not wanted:
-        return []
-    reason = measure.cannot_drop(stacks.path(stacks.many(stacks.size.slices)))
-    if reason is None:
-        return _measure_rows(stacks, wanted, min(repeats, COLD_REPEATS), budget, tick)
-    return [
-        Cell(row.name, way.name, way.role, problem=reason) for row in wanted for way in row.ways
-    ]
+    def rows(self, wanted: list[Row], repeats: int) -> None:
+        """Each row's ways once, to see that they are right, and then all in turn."""
+        jobs, effort = [], (repeats, self.effort.budget)
+        for row in wanted:
+            proved = measure.prove(
+                row, self.stacks, effort, self.tick, elsewhere=self.effort.with_memory
+            )
+            jobs += [p for p in proved if isinstance(p, Job)]
+            self.results.cells += [p.cell if isinstance(p, Job) else p for p in proved]
+            self.keep(self.results)
+        folders = measure.folders_of(self.stacks, wanted)
+        measure.interleave(
+            jobs, repeats, lambda: measure.warm(folders), self.tick,
+            lambda: self.keep(self.results),
+        )  # fmt: skip
+
+    def cold(self, wanted: list[Row]) -> None:
+        if not wanted:
+            return
+        reason = measure.cannot_drop(self.stacks.path(self.stacks.many(self.stacks.size.slices)))
+        if reason is None:
+            self.rows(wanted, min(self.effort.repeats, COLD_REPEATS))
+            return
+        self.results.cells += [
+            Cell(row.name, way.name, way.role, problem=reason) for row in wanted for way in row.ways
+        ]
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
 """Conversion to OME-Zarr: brainxr, what the machine can do, and the two others that do it.
 
-All with chunks of 64³, in shards of 64 x 512 x 512 where they can, in blosc-lz4, with
-the levels that halve every axis. Each writes into a folder of its own that is removed
-before the next run.
+With chunks of 64³, in shards of 64 x 512 x 512 where they can, in blosc-lz4, with the
+levels that halve every axis; and the others once more as they are without any options.
+Each writes into a folder that is emptied before.
 """
 
 from __future__ import annotations
 
-import atexit
+import collections
+import os
 import shutil
-import tempfile
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -26,6 +29,35 @@ from brainxr.shards import pack_shard
 from brainxr.storing import Options, Pyramid
 
 CHUNK, SHARD = (64, 64, 64), (64, 512, 512)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder for what is converted, and nothing else.
+
+    Attributes
+    ----------
+    folder : str
+    """
+
+    folder: str
+
+    @property
+    def store(self) -> Path:
+        return Path(self.folder, "brain.ome.zarr")
+
+    @property
+    def killed(self) -> Path:
+        """Of a conversion that was killed."""
+        return Path(f"{self.folder}.killed")
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
+
+    def remove(self) -> None:
+        for folder in (self.folder, self.killed):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def limit(folder: str) -> Callable[[], Any]:
@@ -39,7 +71,8 @@ def limit(folder: str) -> Callable[[], Any]:
         assert source is not None
         values = source.select(blocking.place(box)).read()
         for _, window in blocking.shards(finest, box):
-            pack_shard(values[window], finest.chunks, finest.per_shard, pyramid.packing)
+            pieces = pack_shard(values[window], finest.chunks, finest.per_shard, pyramid.packing)
+            collections.deque(pieces, maxlen=0)
 
     def run() -> None:
         with ThreadPoolExecutor(2) as pool:
@@ -48,52 +81,79 @@ def limit(folder: str) -> Callable[[], Any]:
     return run
 
 
-def by_brainxr(folder: str) -> Callable[[], Path]:
-    """To a store in a new folder, which is returned."""
-    volume = brainxr.open(folder)
-    return _into_a_new_folder(partial(volume.brain.to_ome_zarr, progress=False))
+def by_brainxr(folder: str, place: Place) -> Callable[[], Path]:
+    return partial(brainxr.open(folder).brain.to_ome_zarr, place.store, progress=False)
 
 
-def by_ngff_zarr(folder: str) -> Callable[[], Path]:
+def by_ngff_zarr(folder: str, place: Place) -> Callable[[], Path]:
     """Its dask bin-shrink, the fastest of its methods that need nothing else installed."""
     import ngff_zarr
 
     image = ngff_zarr.to_ngff_image(_dask(folder), dims=["z", "y", "x"])
     per_shard = dict(zip("zyx", (s // c for s, c in zip(SHARD, CHUNK, strict=True)), strict=True))
 
-    def write(path: str) -> None:
+    def write() -> Path:
         levels = ngff_zarr.to_multiscales(
             image, scale_factors=_factors(image.data.shape), chunks=CHUNK[0],
             method=ngff_zarr.Methods.DASK_BIN_SHRINK,
         )  # fmt: skip
         ngff_zarr.to_ngff_zarr(
-            path, levels, version="0.5", chunks_per_shard=per_shard, compressors=[_lz4()]
-        )
+            str(place.store), levels, version="0.5", chunks_per_shard=per_shard,
+            compressors=[_lz4()],
+        )  # fmt: skip
+        return place.store
 
-    return _into_a_new_folder(write)
+    return write
 
 
-def by_ome_zarr_py(folder: str) -> Callable[[], Path]:
-    """Its local mean, for sharded arrays; its defaults otherwise."""
+def by_ngff_zarr_defaults(folder: str, place: Place) -> Callable[[], Path]:
+    import ngff_zarr
+
+    image = ngff_zarr.to_ngff_image(_dask(folder), dims=["z", "y", "x"])
+
+    def write() -> Path:
+        ngff_zarr.to_ngff_zarr(str(place.store), ngff_zarr.to_multiscales(image))
+        return place.store
+
+    return write
+
+
+def by_ome_zarr_py(folder: str, place: Place) -> Callable[[], Path]:
+    """Its local mean, for sharded arrays."""
     from ome_zarr.scale import Methods
     from ome_zarr.writer import write_image
 
     image = _dask(folder).rechunk(SHARD)
     options = {"chunks": CHUNK, "shards": SHARD, "compressors": [_lz4()]}
 
-    def write(path: str) -> None:
+    def write() -> Path:
         write_image(
-            image, zarr.open_group(path, mode="w", zarr_format=3), axes="zyx",
+            image, zarr.open_group(place.store, mode="w", zarr_format=3), axes="zyx",
             scale_factors=[dict.fromkeys("zyx", f) for f in _factors(image.shape)],
             method=Methods.LOCAL_MEAN, storage_options=options,
         )  # fmt: skip
+        return place.store
 
-    return _into_a_new_folder(write)
+    return write
 
 
-PEERS: Mapping[str, tuple[str, Callable[[str], Callable[[], Path]]]] = {
+def by_ome_zarr_py_defaults(folder: str, place: Place) -> Callable[[], Path]:
+    from ome_zarr.writer import write_image
+
+    image = _dask(folder)
+
+    def write() -> Path:
+        write_image(image, zarr.open_group(place.store, mode="w", zarr_format=3), axes="zyx")
+        return place.store
+
+    return write
+
+
+PEERS: Mapping[str, tuple[str, Callable[[str, Place], Callable[[], Path]]]] = {
     "ngff-zarr": ("ngff_zarr", by_ngff_zarr),
     "ome-zarr-py": ("ome_zarr", by_ome_zarr_py),
+    "ngff-zarr, defaults": ("ngff_zarr", by_ngff_zarr_defaults),
+    "ome-zarr-py, defaults": ("ome_zarr", by_ome_zarr_py_defaults),
 }
 
 
@@ -118,22 +178,49 @@ def _lz4() -> Any:
     return BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle")
 
 
-def _into_a_new_folder(write: Callable[[str], Any]) -> Callable[[], Path]:
-    kept = Path(tempfile.mkdtemp(prefix="brainxr-conversion-"))
-    atexit.register(shutil.rmtree, kept, ignore_errors=True)
+# --- going on ---------------------------------------------------------------------
 
-    def run() -> Path:
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.mkdir()
-        write(str(kept / "brain.ome.zarr"))
-        return kept / "brain.ome.zarr"
+# kills itself when nine tenths of the slabs, or all but one, are written
+KILLED = """
+import os, signal, sys, brainxr
+def kill(progress):
+    if progress.done >= min(int(0.9 * progress.total), progress.total - 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+brainxr.open(sys.argv[1]).brain.to_ome_zarr(sys.argv[2], progress=False, callback=kill)
+"""
 
-    return run
+
+def resumed(folder: str, place: Place) -> Callable[[], Path]:
+    """What goes on with a conversion that was killed; `put_killed` puts that there."""
+    killed = Place(str(place.killed))
+    killed.clear()
+    done = subprocess.run([sys.executable, "-c", KILLED, folder, str(killed.store)], check=False)
+    if done.returncode >= 0:
+        raise RuntimeError("The conversion that was to be killed came to its end.")
+    return by_brainxr(folder, place)
 
 
-def middle_plane(store: Path) -> np.ndarray[Any, Any]:
+def put_killed(place: Place) -> None:
+    """Put a killed conversion in the place, by links: what goes on replaces what is unfinished."""
+    place.clear()
+    name = f".{place.store.name}.partial"
+    shutil.copytree(place.killed / name, Path(place.folder, name), copy_function=os.link)
+
+
+# --- what became of it ------------------------------------------------------------
+
+
+class Made(NamedTuple):
+    """What of a store is compared, and the bytes of its files."""
+
+    plane: np.ndarray[Any, Any]
+    size_on_disk: int
+
+
+def look(store: Path) -> Made:
     """The plane in the middle of level 0, by zarr-python."""
     group = zarr.open_group(store, mode="r")
-    ome: Any = group.attrs["ome"]
-    finest: Any = group[ome["multiscales"][0]["datasets"][0]["path"]]
-    return np.asarray(finest[finest.shape[0] // 2])
+    multiscales: Any = group.attrs.get("ome", group.attrs)
+    finest: Any = group[multiscales["multiscales"][0]["datasets"][0]["path"]]
+    size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    return Made(np.asarray(finest[finest.shape[0] // 2]), size)

@@ -16,8 +16,8 @@ from functools import cached_property
 from typing import Any
 
 from benchmarks.memory import Trial, bytes_read, difference, try_elsewhere, try_once
-from benchmarks.stacks import Stacks, paths_of
-from benchmarks.work import Check, Role, Row, Timed, Way
+from benchmarks.stacks import Stacks, files_of, paths_of
+from benchmarks.way import Check, Role, Row, Timed, Way, nothing
 
 
 @dataclass
@@ -33,6 +33,8 @@ class Cell:
         Bytes, by the kernel's count.
     peak : int or None
         Bytes of memory above what was taken before.
+    size : int or None
+        Bytes of the files that were made.
     problem : str or None
         Why there is no time: missing, refused, failed, wrong.
     failed : bool
@@ -45,6 +47,7 @@ class Cell:
     seconds: list[float] = field(default_factory=list)
     read: int | None = None
     peak: int | None = None
+    size: int | None = None
     problem: str | None = None
     failed: bool = False
 
@@ -53,14 +56,29 @@ class Cell:
         return statistics.median(self.seconds) if self.seconds else None
 
 
+# Seconds from which on the run that tells result and memory counts as one of the runs:
+# what a new process does in addition is little then.
+SLOW = 5.0
+
+
 @dataclass
 class Job:
-    """A way that gave the right result, and how often it is to be timed."""
+    """A way that gave the right result, and how often it is to be timed.
+
+    Attributes
+    ----------
+    cell : Cell
+    prepare, before : callable
+    times : int
+    keeps_trial : bool
+        Whether the time of the trial is one of its times.
+    """
 
     cell: Cell
     prepare: Callable[[], Timed]
     before: Callable[[], None]
     times: int
+    keeps_trial: bool = False
 
     @cached_property
     def run(self) -> Timed:
@@ -68,13 +86,14 @@ class Job:
         return self.prepare()
 
     def once(self, repeat: int) -> None:
-        """Time it; what the trial took doesn't count once there is a time."""
+        """Time it; what a trial took that isn't kept doesn't count once there is a time."""
         run = self.run
         self.before()
         read, start = bytes_read(), time.perf_counter()
         run()
         taken = time.perf_counter() - start
-        self.cell.seconds = [*self.cell.seconds, taken] if repeat else [taken]
+        kept = self.cell.seconds if repeat or self.keeps_trial else []
+        self.cell.seconds = [*kept, taken]
         self.cell.read = difference(bytes_read(), read)
 
 
@@ -90,18 +109,20 @@ def prove(
     that it takes; the limits, which take none, never do.
     """
     check = row.checker()
-    before = _dropper(stacks.path(row.stack)) if row.cold and row.stack else _nothing
+    drop = _dropper(stacks.path(row.stack)) if row.cold and row.stack else nothing
     found: list[Cell | Job] = []
     for way in row.ways:
         cell = Cell(row.name, way.name, way.role, problem=way.refused)
         found.append(cell)
         if way.refused is None:
             tick(f"{row.name}: {way.name}")
-            job = Job(cell, way.prepare, before, 0)
+            job = Job(cell, way.prepare, drop if row.cold else way.before, 0)
             apart = elsewhere and row.stack is not None and not row.cold and way.role != "limit"
             trial = try_elsewhere(stacks, row.name, way.name) if apart else _try_here(row, way, job)
             _judge(cell, trial, check, apart)
-            job.times = how_often(trial.seconds, way.role, *effort)
+            job.keeps_trial = way.role == "peer" and trial.seconds >= SLOW
+            job.times = how_often(trial.seconds, way.role, *effort) - job.keeps_trial
+            job.times = min(job.times, effort[0] if row.most is None else row.most)
             found[-1] = cell if cell.failed else job
     return found
 
@@ -121,6 +142,7 @@ def _judge(cell: Cell, trial: Trial, check: Check, apart: bool) -> None:
     if not cell.failed:
         cell.read, cell.seconds = trial.read, [trial.seconds]
         cell.peak = trial.peak if apart else None
+        cell.size = getattr(trial.result, "size_on_disk", None)
 
 
 def _nothing_of(result: Any) -> None:
@@ -137,10 +159,14 @@ def how_often(taken: float, role: Role, repeats: int, budget: float) -> int:
     return min(repeats, int(allowed // max(taken, 1e-9)))
 
 
-def interleave(jobs: Iterable[Job], repeats: int, warm: Callable[[], None], tick: Tick) -> None:
+def interleave(
+    jobs: Iterable[Job], repeats: int, warm: Callable[[], None], tick: Tick,
+    keep: Callable[[], None] = nothing,
+) -> None:  # fmt: skip
     """Time all jobs in turn, as often as each is to be; warm up before every round.
 
-    Ctrl-C ends the rounds, and what was found until then is kept.
+    `keep` is called after each round. Ctrl-C ends the rounds, and what was found until
+    then is kept.
     """
     jobs = list(jobs)
     with suppress(KeyboardInterrupt):
@@ -150,10 +176,7 @@ def interleave(jobs: Iterable[Job], repeats: int, warm: Callable[[], None], tick
                 if repeat < job.times:
                     tick(f"{job.cell.row}: {job.cell.way}")
                     job.once(repeat)
-
-
-def _nothing() -> None:
-    pass
+            keep()
 
 
 # --- the page cache ---------------------------------------------------------------
@@ -163,7 +186,7 @@ def warm(folders: Iterable[str]) -> None:
     """Read every file once, so that it is in the page cache."""
     buffer = bytearray(1 << 22)
     for folder in folders:
-        for path in paths_of(folder):
+        for path in files_of(folder):
             with open(path, "rb", buffering=0) as file:
                 while file.readinto(buffer):
                     pass
@@ -213,5 +236,5 @@ def folders_of(stacks: Stacks, rows: Iterable[Row]) -> list[str]:
 
 
 def any_stack(rows: Iterable[Row]) -> list[str]:
-    """Names of the stacks that rows need, each once."""
+    """Names of the stacks and stores that rows need, each once."""
     return list(dict.fromkeys(row.stack for row in rows if row.stack is not None))

@@ -15,7 +15,8 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from benchmarks.stacks import Stacks
-from benchmarks.work import Timed, rows
+from benchmarks.way import Timed, nothing
+from benchmarks.work import rows
 
 
 class Trial(NamedTuple):
@@ -60,14 +61,14 @@ def try_elsewhere(stacks: Stacks, row: str, way: str) -> Trial:
 
 def _answer(answer: Connection, stacks: Stacks, row: str, way: str) -> None:
     chosen = next(r for r in rows(stacks) if r.name == row)
-    prepare = next(w.prepare for w in chosen.ways if w.name == way)
-    answer.send(try_once(prepare, chosen.brief))
+    wanted = next(w for w in chosen.ways if w.name == way)
+    answer.send(try_once(wanted.prepare, chosen.brief, wanted.before))
 
 
 def try_once(
     prepare: Callable[[], Timed],
     brief: Callable[[Any], Any],
-    before: Callable[[], None] = lambda: None,
+    before: Callable[[], None] = nothing,
 ) -> Trial:
     """Prepare a way and run it once in this process, whatever comes of it."""
     try:

@@ -14,7 +14,7 @@ from benchmarks.targets import Verdict
 
 BEGIN = "<!-- benchmarks: begin (written by python -m benchmarks --write) -->"
 END = "<!-- benchmarks: end -->"
-HEADINGS = ("", "median", "runs", "× limit", "× best peer", "MB read", "MB memory", "")
+HEADINGS = ("", "median", "runs", "× limit", "× best peer", "MB read", "MB memory", "MB stored", "")
 
 
 def describe(results: Results, verdicts: Sequence[Verdict]) -> str:
@@ -55,6 +55,7 @@ def _lines(results: Results, cells: Iterable[Cell]) -> list[list[str]]:
             _ratio(cell.median, peer),
             _megabytes(cell.read),
             _megabytes(cell.peak),
+            _megabytes(cell.size),
             cell.problem or "",
         ])  # fmt: skip
     return found
@@ -219,7 +220,7 @@ PICTURED = (
     "axial plane", "coronal plane", "sagittal plane", "³ box", "[::8, ::8, ::8]", 'max("z")',
     'mean("z")', "std()", "coronal plane (deflate, strips)", "sagittal plane (deflate, strips)",
     "coronal plane (cold cache)", "slider step along z", "slider step along y",
-    "slider step along x",
+    "slider step along x", "axial plane (store)", "sagittal plane (store)", "convert",
 )  # fmt: skip
 STYLES: dict[str, dict[str, Any]] = {
     "limit": {"marker": "|", "color": "#444444", "s": 190, "linewidths": 2.2, "zorder": 3},

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ from benchmarks.measure import Cell
 PACKAGES = (
     "brainxr", "numpy", "xarray", "dask", "tifffile", "imagecodecs", "zarr", "scikit-image",
     "dask-image", "bioio", "bioio-tiff-glob", "napari", "PyQt6",
+    "tensorstore", "ngff-zarr", "ome-zarr",
 )  # fmt: skip
 
 
@@ -45,7 +47,11 @@ class Results:
     # --- keeping ---
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(json.dumps(dataclasses.asdict(self), indent=1), "utf-8")
+        """Write everything, beside the file and renamed: an older one is whole until then."""
+        path = Path(path)
+        beside = path.with_name(f".{path.name}.new")
+        beside.write_text(json.dumps(dataclasses.asdict(self), indent=1), "utf-8")
+        beside.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Results:
@@ -53,6 +59,14 @@ class Results:
         found["cells"] = [Cell(**cell) for cell in found["cells"]]
         found["graphs"] = [Graph(**graph) for graph in found["graphs"]]
         return cls(**found)
+
+    def with_rows_of(self, other: Results, order: Sequence[str]) -> Results:
+        """The same, with the rows that another run measured, too, in the place of its own."""
+        again = other.rows()
+        rows = {**self.rows(), **again}
+        names = sorted(rows, key=lambda row: order.index(row) if row in order else len(order))
+        cells = [cell for name in names for cell in rows[name]]
+        return dataclasses.replace(other, cells=cells, graphs=other.graphs or self.graphs)
 
     # --- asking ---
 

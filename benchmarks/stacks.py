@@ -10,14 +10,19 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tifffile
 
 import brainxr
 
 PLAIN = "plain"
+# a real brain's texture, which compresses otherwise than the phantom's
+MNI152 = "mni152"
 
 # How many strips a slice of many strips has; 1760 rows make strips of 74.
 STRIPS = 24
@@ -41,6 +46,8 @@ class Size:
         Edge of a tile, and of the box that is read.
     counts : tuple of int
         Numbers of slices that are opened, the phantom's own first.
+    zoom : int
+        How many voxels the MNI152 brain has for each of its own, along each axis.
     """
 
     name: str
@@ -50,11 +57,15 @@ class Size:
     tile: int
     box: int
     counts: tuple[int, ...]
+    zoom: int = 1
 
     @property
     def slices(self) -> int:
         return self.shape["z"]
 
+
+# Voxels of the MNI152 brain along z, y and x.
+MNI152_SHAPE = (189, 233, 197)
 
 SIZES = {
     "quick": Size(
@@ -63,7 +74,7 @@ SIZES = {
     ),
     "full": Size(
         "full", "phantom_full_axial_100um", {"z": 1280, "y": 1760, "x": 1760},
-        recoded=100, tile=256, box=256, counts=(1280, 10_000, 100_000),
+        recoded=100, tile=256, box=256, counts=(1280, 10_000, 100_000), zoom=5,
     ),
 }  # fmt: skip
 
@@ -97,7 +108,14 @@ class Stacks:
 
     def path(self, name: str) -> str:
         """Folder of a stack: the plain one, a layout, or ``"10000 slices"``."""
-        return os.path.join(self.root, f"{self.size.name}_{name.replace(', ', '_')}_100um")
+        ending = ".ome.zarr" if name.endswith(_STORE) else ""
+        name = name.replace(", ", "_").replace(" ", "_")
+        return os.path.join(self.root, f"{self.size.name}_{name}_100um{ending}")
+
+    @property
+    def scratch(self) -> str:
+        """Folder of what is made to be thrown away."""
+        return os.path.join(self.root, "scratch")
 
     def many(self, count: int) -> str:
         return PLAIN if count == self.size.slices else f"{count} slices"
@@ -106,17 +124,27 @@ class Stacks:
     def tenfold(self) -> str:
         return self.many(10 * self.size.slices)
 
+    @property
+    def twofold(self) -> str:
+        return self.many(2 * self.size.slices)
+
     def make(self, names: Iterable[str], tick: Callable[[str], None]) -> None:
         """Make the stacks that are not there yet; `tick` is told of each."""
-        missing = [name for name in names if not os.path.isdir(self.path(name))]
-        slices = self._phantom(tick) if missing else []
-        for name in missing:
+        for name in names:
+            if os.path.isdir(self.path(name)):
+                continue
             tick(name)
-            options = layouts(self.size).get(name)
-            _write(self.path(name), slices, self.count(name), options)
+            if name.endswith(_STORE):
+                self.make([source_of(name)], tick)
+                volume = brainxr.open(self.path(source_of(name)))
+                volume.brain.to_ome_zarr(self.path(name), progress=False)
+            elif name == MNI152:
+                _write(self.path(name), partial(_draw_mni152, self.size.zoom))
+            else:
+                options = layouts(self.size).get(name)
+                _write(self.path(name), partial(_fill, self._phantom(), self.count(name), options))
 
-    def _phantom(self, tick: Callable[[str], None]) -> list[str]:
-        tick("phantom")
+    def _phantom(self) -> list[str]:
         folder = Path(self.root, self.size.phantom)
         phantom = brainxr.sample("phantom", shape=dict(self.size.shape), folder=folder)
         return sorted(str(path) for path in phantom.glob("*.tif"))
@@ -129,25 +157,82 @@ class Stacks:
         """Slices of a stack."""
         if name in layouts(self.size):
             return self.size.recoded
+        if name == MNI152:
+            return MNI152_SHAPE[0] * self.size.zoom
         return self.size.slices if name == PLAIN else int(name.split()[0])
 
+    def shape(self, name: str) -> tuple[int, int, int]:
+        """Slices, rows and columns of a stack."""
+        if name == MNI152:
+            depth, height, width = (n * self.size.zoom for n in MNI152_SHAPE)
+            return depth, height, width
+        return self.count(name), self.size.shape["y"], self.size.shape["x"]
 
-def _write(target: str, slices: list[str], count: int, options: dict[str, Any] | None) -> None:
-    """Write a stack, by hard links where the files need not differ."""
-    partial = f"{target}.{os.getpid()}.partial"
-    os.makedirs(partial)
+
+# --- stores -----------------------------------------------------------------------
+
+_STORE = " store"
+
+
+def store_of(stack: str) -> str:
+    """Name of the store that is made of a stack."""
+    return f"{stack}{_STORE}"
+
+
+def source_of(store: str) -> str:
+    """Name of the stack that a store is made of."""
+    return store.removesuffix(_STORE)
+
+
+# --- slices -----------------------------------------------------------------------
+
+
+def _write(target: str, fill: Callable[[str], None]) -> None:
+    """A folder that is there when it is full."""
+    partial_folder = f"{target}.{os.getpid()}.partial"
+    os.makedirs(partial_folder)
     try:
-        chosen = _central(slices, count) if options is not None else slices
-        for i in range(count):
-            path = os.path.join(partial, f"slice_{i + 1:06d}.tif")
-            source = chosen[i % len(chosen)]
-            if options is None:
-                _link(source, path)
-            else:
-                _recode(source, path, options)
-        os.replace(partial, target)
+        fill(partial_folder)
+        os.replace(partial_folder, target)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(partial_folder, ignore_errors=True)
+
+
+def _fill(slices: list[str], count: int, options: dict[str, Any] | None, folder: str) -> None:
+    """Slices of the phantom, by hard links where the files need not differ."""
+    chosen = _central(slices, count) if options is not None else slices
+    for i in range(count):
+        source, path = chosen[i % len(chosen)], _slice_path(folder, i)
+        if options is None:
+            _link(source, path)
+        else:
+            _recode(source, path, options)
+
+
+def _slice_path(folder: str, number: int) -> str:
+    return os.path.join(folder, f"slice_{number + 1:06d}.tif")
+
+
+def _draw_mni152(zoom: int, folder: str) -> None:
+    """The brain with more voxels, between which values are interpolated along straight lines."""
+    paths = sorted(brainxr.sample("mni152").glob("*.tif"))
+    voxels = np.stack([tifffile.imread(path) for path in paths])
+    if voxels.shape != MNI152_SHAPE:
+        raise ValueError(f"The MNI152 brain has {voxels.shape} voxels, expected {MNI152_SHAPE}.")
+    along = [_weights(size, zoom) for size in voxels.shape]
+    for i, weights in enumerate(along[0]):
+        near = np.flatnonzero(weights)
+        plane = np.tensordot(weights[near], voxels[near], 1)
+        plane = along[1] @ plane @ along[2].T
+        tifffile.imwrite(_slice_path(folder, i), np.rint(plane).astype(np.uint8))
+
+
+def _weights(size: int, zoom: int) -> npt.NDArray[np.float32]:
+    """How much of each voxel is in each of `zoom` times as many, shape (zoom * size, size)."""
+    places = (np.arange(zoom * size) + 0.5) / zoom - 0.5
+    unit = np.eye(size, dtype=np.float32)
+    columns = [np.interp(places, np.arange(size), row) for row in unit]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _central(slices: list[str], count: int) -> list[str]:
@@ -173,3 +258,8 @@ def _recode(source: str, path: str, options: dict[str, Any]) -> None:
 def paths_of(folder: str) -> list[str]:
     """The slices of a stack in their order."""
     return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name[0] != ".")
+
+
+def files_of(folder: str) -> list[str]:
+    """All files in a stack's folder, or a store's."""
+    return [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names]

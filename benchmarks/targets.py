@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+from benchmarks.pyramids import RESUMED
 from benchmarks.results import Results
+from benchmarks.window import STORE_STEPS
 
 Value: TypeAlias = Callable[[Results], float | None]
 
@@ -107,14 +109,45 @@ def bytes_over(row: str) -> Value:
     return value
 
 
-def peak(rows: tuple[str, ...]) -> Value:
+def peak(rows: tuple[str, ...], way: str = "brainxr, dask") -> Value:
     """Largest peak of brainxr's memory in MB."""
 
     def value(r: Results) -> float | None:
-        cells = [r.of(row, "brainxr, dask") for row in rows]
+        cells = [r.of(row, way) for row in rows]
         if any(cell is None or cell.peak is None for cell in cells):
             return None
         return max(cell.peak / 1e6 for cell in cells if cell is not None and cell.peak is not None)
+
+    return value
+
+
+def peaks(row: str, other: str, way: str) -> Value:
+    """Memory of a row in units of that of another one."""
+    return lambda r: _ratio(peak((row,), way)(r), peak((other,), way)(r))
+
+
+def stored(row: str) -> Value:
+    """Bytes of what brainxr made, in units of those of the pixels."""
+
+    def value(r: Results) -> float | None:
+        cell = r.of(row, "brainxr")
+        return _ratio(cell.size if cell is not None else None, r.slices * r.bytes_per_slice)
+
+    return value
+
+
+def alike(rows: tuple[str, ...]) -> Value:
+    """How many times as long as the fastest of some rows the slowest takes, by the worst door."""
+
+    def value(r: Results) -> float | None:
+        ratios = []
+        for door in DOORS:
+            times = [r.median(row, door) for row in rows]
+            known = [seconds for seconds in times if seconds is not None]
+            if len(known) < len(rows):
+                return None
+            ratios.append(max(known) / min(known))
+        return max(ratios)
 
     return value
 
@@ -149,8 +182,8 @@ def targets(results: Results) -> list[Target]:
         *_reduction_targets(),
         *_other_targets(),
         *_tenfold_targets(box_row(results)),
-        Target("convert", "≤", 2.5, "× limit", times_limit("convert", ("brainxr",))),
-        Target("convert", "≥", 2, "× the best peer's speed", times_faster("convert", ("brainxr",))),
+        *_conversion_targets(),
+        *_store_targets(box_row(results)),
     ]
 
 
@@ -206,6 +239,57 @@ def _other_targets() -> list[Target]:
         row = f"slider step along {axis}"
         found.append(Target(row, "≤", 50, "ms", seconds(row, ("brainxr",), 1e-3)))
     return found
+
+
+def _conversion_targets() -> list[Target]:
+    ours = ("brainxr",)
+    found = [
+        Target("convert", "≤", 2.5, "× limit", times_limit("convert", ours)),
+        Target("convert", "≥", 2, "× faster than any peer", times_faster("convert", ours)),
+    ]
+    for peer in ("ngff-zarr", "ome-zarr-py"):
+        value = times_way("convert", f"{peer}, defaults", ours)
+        found.append(Target("convert", "≥", 4, f"× faster than {peer} by its defaults", value))
+    return [
+        *found,
+        Target("convert, memory", "≤", 1074, "MB", peak(("convert",), *ours)),
+        Target(
+            "the same, twofold", "≤", 1.1, "× that of convert",
+            peaks("convert (twofold)", "convert", *ours),
+        ),
+        Target("store", "≤", 1, "× the source's bytes", stored("convert")),
+        Target(RESUMED, "≤", 0.2, "× convert", times_row(RESUMED, "convert", ours)),
+    ]  # fmt: skip
+
+
+def _store_targets(box: str) -> list[Target]:
+    planes = ("axial plane", "coronal plane", "sagittal plane")
+    sagittal, own = planes[2], "× faster than from the stack"
+    found = [
+        Target("planes (store)", "≤", 3, "× each other", alike(tuple(map(of_store, planes)))),
+        Target(of_store(sagittal), "≥", 4, own, times_row(sagittal, of_store(sagittal), DOORS)),
+    ]
+    than_tutorial = "× faster than the tutorial from the stack"
+    found += [
+        Target(of_store(row), "≥", 10, than_tutorial, _tutorial_over_store(row))
+        for row in planes[1:]
+    ]
+    for row in (*planes, box):
+        value = times_way(of_store(row), "tensorstore", DOORS)
+        found.append(Target(of_store(row), "≥", 1, "× tensorstore's speed", value))
+    for axis in "zyx":
+        for name in STORE_STEPS:
+            row = f"slider step along {axis} ({name})"
+            found.append(Target(row, "≤", 50, "ms", seconds(row, ("brainxr",), 1e-3)))
+    return found
+
+
+def of_store(row: str) -> str:
+    return f"{row} (store)"
+
+
+def _tutorial_over_store(row: str) -> Value:
+    return lambda r: _ratio(r.median(row, "tutorial"), _slowest(r, of_store(row), DOORS))
 
 
 def box_row(results: Results) -> str:

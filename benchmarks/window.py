@@ -23,13 +23,14 @@ import tifffile
 from benchmarks.measure import Cell, Tick, how_often
 from benchmarks.peers import PEERS
 from benchmarks.stacks import paths_of
-from benchmarks.work import Role
+from benchmarks.way import Role
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 AXES = ("z", "y", "x")
 WAYS: dict[str, Role] = {"numpy in memory": "limit", "brainxr": "brainxr", "tutorial": "peer"}
 WINDOW = (900, 700)
 SETTLED = 0.15  # seconds until a window that was moved stands still
+STORE_STEPS = ("store", "store, zoomed out")
 FIRST_ROW = "first picture in napari"
 FIRST_REPEATS = 3  # a process takes seconds
 
@@ -62,8 +63,13 @@ def step_row(axis: str) -> str:
     return f"slider step along {axis}"
 
 
+def store_row(axis: str, name: str) -> str:
+    return f"slider step along {axis} ({name})"
+
+
 def row_names() -> list[str]:
-    return [*map(step_row, AXES), FIRST_ROW]
+    of_stores = [store_row(axis, name) for name in STORE_STEPS for axis in AXES]
+    return [*map(step_row, AXES), *of_stores, FIRST_ROW]
 
 
 def no_window() -> str | None:
@@ -80,7 +86,7 @@ def no_window() -> str | None:
 
 
 def measure_window(
-    folder: str, names: list[str], repeats: int, budget: float, tick: Tick
+    folder: str, store: str, names: list[str], repeats: int, budget: float, tick: Tick
 ) -> list[Cell]:
     """Cells of the rows in a window that are asked for; with a reason where there is none."""
     reason = no_window()
@@ -88,16 +94,22 @@ def measure_window(
         skipped = [(row, way, role) for row in names for way, role in _roles(row).items()]
         return [Cell(row, way, role, problem=reason) for row, way, role in skipped]
     cells = []
-    axes = [axis for axis in AXES if step_row(axis) in names]
-    if axes:
-        tick("slider steps in a window")
-        cells += _steps_elsewhere(folder, axes, repeats, budget)
+    for measured, place, rows in (
+        (measure_steps, folder, [step_row(axis) for axis in AXES]),
+        (measure_store_steps, store, [*_store_steps()]),
+    ):
+        wanted = [row for row in rows if row in names]
+        if wanted:
+            tick("slider steps in a window")
+            cells += _elsewhere(measured.__name__, place, wanted, repeats, budget)
     if FIRST_ROW in names:
         cells += _first_pictures(folder, repeats, tick)
     return cells
 
 
 def _roles(row: str) -> dict[str, Role]:
+    if row in _store_steps():
+        return {"brainxr": "brainxr"}
     return {way: role for way, (role, _) in OPENING.items()} if row == FIRST_ROW else WAYS
 
 
@@ -135,22 +147,23 @@ def _time_first(cell: Cell, folder: str) -> None:
 # --- steps of the slider ----------------------------------------------------------
 
 
-def _steps_elsewhere(folder: str, axes: list[str], repeats: int, budget: float) -> list[Cell]:
-    arguments = json.dumps([folder, axes, repeats, budget])
+def _elsewhere(what: str, place: str, rows: list[str], repeats: int, budget: float) -> list[Cell]:
+    """Cells that a function of this module measures in a process of its own."""
+    arguments = json.dumps([what, place, rows, repeats, budget])
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.window", arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     if done.returncode == 0:
         return [Cell(**cell) for cell in json.loads(done.stdout.splitlines()[-1])]
     reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
-    cells = [(step_row(axis), way, role) for axis in axes for way, role in WAYS.items()]
+    cells = [(row, way, role) for row in rows for way, role in _roles(row).items()]
     return [Cell(row, way, role, problem=reason, failed=True) for row, way, role in cells]
 
 
-def measure_steps(folder: str, axes: list[str], repeats: int, budget: float) -> list[Cell]:
+def measure_steps(folder: str, rows: list[str], repeats: int, budget: float) -> list[Cell]:
     """Time steps in one window for each way, in turn; compare what they show."""
     windows = {way: _Window(values) for way, values in _stacks(folder).items()}
     cells = []
-    for axis in axes:
+    for axis in (axis for axis in AXES if step_row(axis) in rows):
         row = [Cell(step_row(axis), way, role) for way, role in WAYS.items()]
         for cell in row:
             if cell.way not in windows:
@@ -255,6 +268,11 @@ class _Window:
         self.viewer.reset_view()
         self._settle()
 
+    def zoom(self, pixels_per_um: float) -> None:
+        """Zoom, and wait until nothing moves."""
+        self.viewer.camera.zoom = pixels_per_um
+        self._settle()
+
     def _settle(self) -> None:
         end = time.perf_counter() + SETTLED
         while time.perf_counter() < end:
@@ -275,6 +293,65 @@ class _Window:
         return np.asarray(self.viewer.screenshot(flash=False)[..., :3], np.int16)
 
 
+# --- a store ----------------------------------------------------------------------
+
+
+def _store_steps() -> dict[str, tuple[str, bool]]:
+    """Rows of a store: the axis, and whether a pixel on screen has four voxels, or one."""
+    return {
+        store_row(axis, name): (axis, name.endswith("zoomed out"))
+        for name in STORE_STEPS for axis in AXES
+    }  # fmt: skip
+
+
+def measure_store_steps(store: str, rows: list[str], repeats: int, budget: float) -> list[Cell]:
+    """Time steps in a window that shows a store, at its finest level and at a coarse one."""
+    import brainxr
+
+    volume = brainxr.open(store)
+    window = _Window(lambda viewer: brainxr.view(volume, viewer, contrast_limits=(0, 255)))
+    voxel = float(volume["x"].attrs["spacing"])
+    cells = []
+    for row in rows:
+        dim, is_out = _store_steps()[row]
+        cell, axis = Cell(row, "brainxr", "brainxr"), AXES.index(dim)
+        window.turn(axis)
+        window.zoom(1 / (4 * voxel if is_out else voxel))
+        middle = window.size(axis) // 2
+        window.step(axis, middle)
+        for repeat in range(repeats):
+            cell.seconds.append(window.step(axis, middle + 1 + repeat))
+        cell.problem = _wrong_plane(window, store, axis, middle + repeats, is_out)
+        cell.failed = cell.problem is not None
+        cells.append(cell)
+    window.viewer.close()
+    return cells
+
+
+def _wrong_plane(window: _Window, store: str, axis: int, place: int, is_out: bool) -> str | None:
+    """What is wrong with what is shown, compared with zarr-python's plane of that level."""
+    import zarr
+
+    layer = window.viewer.layers[0]
+    if (layer.data_level > 0) != is_out:
+        return f"level {layer.data_level} is shown"
+    group = zarr.open_group(store, mode="r")
+    ome: Any = group.attrs["ome"]
+    level, finest = (ome["multiscales"][0]["datasets"][i] for i in (layer.data_level, 0))
+    finer, coarser = (d["coordinateTransformations"][0]["scale"][axis] for d in (finest, level))
+    key: list[Any] = [slice(a, b + 1) for a, b in layer.corner_pixels.T.tolist()]
+    key[axis] = place // round(coarser / finer)
+    values: Any = group[level["path"]]
+    # napari has no public way to what it drew
+    found, wanted = np.asarray(layer._slice.image.raw), np.asarray(values[tuple(key)])
+    if window.picture().std() < 1:
+        return "the window shows nothing"
+    return None if np.array_equal(found, wanted) else "the plane is wrong"
+
+
+MEASURED = {function.__name__: function for function in (measure_steps, measure_store_steps)}
+
 if __name__ == "__main__":
-    cells = measure_steps(*json.loads(sys.argv[1]))
+    what, *arguments = json.loads(sys.argv[1])
+    cells = MEASURED[what](*arguments)
     print(json.dumps([dataclasses.asdict(cell) for cell in cells]))

@@ -39,12 +39,13 @@ class BrainAccessor:
         self._data = data
 
     def view(
-        self, viewer: ViewerModel | None = None, *, block: bool | None = None, **layer_kwargs: Any
-    ) -> ViewerModel:
+        self, viewer: ViewerModel | None = None, *, planes: bool = False,
+        block: bool | None = None, **layer_kwargs: Any,
+    ) -> ViewerModel:  # fmt: skip
         """Show it in napari at its true place; see `brainxr.view`."""
         from brainxr.viewer import view
 
-        return view(self._data, viewer, block=block, **layer_kwargs)
+        return view(self._data, viewer, planes=planes, block=block, **layer_kwargs)
 
     def plot_planes(self, at: Mapping[str, u.Length] | None = None, **kwargs: Any) -> Figure:
         """Axial, coronal and sagittal plane through a point; see `brainxr.plot.plot_planes`."""
@@ -98,6 +99,34 @@ class BrainAccessor:
         from brainxr.convert import to_ome_zarr
 
         return to_ome_zarr(self._data, path, **options)
+
+    def to_tiff(self, folder: PathLike, **options: Any) -> Path:
+        """Write it as a folder of TIFF slices along any axis; see `brainxr.tiffstack.to_tiff`.
+
+        Examples
+        --------
+        >>> vol = brainxr.open(brainxr.sample("phantom"))
+        >>> folder = vol[:, 60:64].brain.to_tiff("coronal", along="y", progress=False)
+        >>> brainxr.open(folder).sizes["y"]
+        4
+        """
+        from brainxr.tiffstack import to_tiff
+
+        return to_tiff(self._data, folder, **options)
+
+    def to_nifti(self, path: PathLike, **options: Any) -> Path:
+        """Write it as a NIfTI file, ``.nii`` or ``.nii.gz``; see `brainxr.niftiwriter.to_nifti`.
+
+        Examples
+        --------
+        >>> vol = brainxr.open(brainxr.sample("phantom"))
+        >>> path = vol.sel(z=slice("6 cm", "7 cm")).brain.to_nifti("slab.nii.gz")
+        >>> brainxr.open(path).sizes["z"] == vol.sel(z=slice("6 cm", "7 cm")).sizes["z"]
+        True
+        """
+        from brainxr.niftiwriter import to_nifti
+
+        return to_nifti(self._data, path, **options)
 
     def build_levels(self, **options: Any) -> Path:
         """Make coarser levels beside a stack, for looking; see `brainxr.convert.build_levels`.

@@ -8,7 +8,8 @@ from typing import Any
 import xarray as xr
 
 from brainxr.find import find_volume
-from brainxr.omezarr import At, find_image
+from brainxr.omezarr import find_image
+from brainxr.otheraxes import At
 from brainxr.slices import PathLike
 from brainxr.spacing import SpacingLike
 from brainxr.stack import Missing, Plane
@@ -18,22 +19,27 @@ from brainxr.volume import NAME, Volume
 def open(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, chunks: Any = "auto",
-    missing: Missing = "keep", level: int | None = None, at: At | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    missing: Missing = "keep", inside: str | None = None, level: int | None = None,
+    at: At | None = None, storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:  # fmt: skip
-    """Open a stack of TIFF slices, or a store of OME-Zarr, as one lazy volume.
+    """Open a stack of TIFF slices, a store of OME-Zarr or a NIfTI file as one lazy volume.
 
     Of a stack, only the names of the files and the header of the first one are
-    read; of a store, the metadata. Pixels are read when a result is computed, and
-    only the slices and the rows of them, or the chunks, that the selection needs;
-    each slice is checked against the first one then.
+    read; of a store, the metadata; of a NIfTI file, the header. Pixels are read when a
+    result is computed, and only the slices and the rows of them, or the chunks, that the
+    selection needs; each slice is checked against the first one then.
 
     Parameters
     ----------
     path : path-like or sequence of these
         A folder, a glob pattern, one multi-page TIFF, or a list of files. Slices
         are ordered by their number: the last one that varies between the names.
-        Or a store of OME-Zarr 0.4 or 0.5: a folder, or a URL that fsspec opens.
+        Or a zip of these, which is read as it is and never unpacked to the disk. Or
+        these at a URL that fsspec opens, where ``s_{0000..1279}.tif`` stands for the
+        slices of these numbers.
+        Or a store of OME-Zarr 0.4 or 0.5: a folder, or a URL that fsspec opens. Or a
+        NIfTI or MGH file: ``.nii``, ``.nii.gz``, ``.hdr`` and ``.img``, ``.mgz``. Or what
+        xarray wrote: netCDF (``.nc``), or a Zarr group.
     spacing : float, str, pint.Quantity or mapping of these, optional
         Distance between neighbouring voxel centres, in µm where no unit is given:
         ``100``, ``"0.1 mm"``, ``{"z": "50 µm", "y": 25, "x": 25}``. Default, for
@@ -41,10 +47,12 @@ def open(
         centimetres; a dpi is no physical size), else a length in the name of the
         file or folder (``100um``), else 100 µm with a `SpacingWarning`. Between
         slices it is the distance of one step in their numbering. A store says it
-        itself; one whose axes have no unit is refused unless it is given here.
+        itself; one whose axes have no unit is refused unless it is given here. A NIfTI
+        file says it in its affine, in millimetres where it names no unit, which gets a
+        `SpacingWarning`.
     origin : float, str, pint.Quantity or mapping of these, optional
         Coordinate of the centre of voxel (0, 0, 0), in µm where no unit is given.
-        Default: 0 along each axis; of a store, what it says.
+        Default: 0 along each axis; of a store or a NIfTI file, what it says.
     plane : {"axial", "coronal", "sagittal"}, optional
         Whether the slices are stacked along z, y or x. Default: the word in the
         name of the folder or file, else ``"axial"``. Neither flips anything: rows
@@ -56,12 +64,15 @@ def open(
         What to do about numbers that are missing between the first and the last:
         keep the true positions of the others, with a `SliceGapWarning`; fill in
         empty slices, which gives a regular grid; or raise.
+    inside : str, optional
+        Of a zip with more than one stack: a folder, a pattern of names such as
+        ``"axial/s_*.tif"``, or one slice in it.
     level : int, optional
         Of a store: which level of its pyramid. Default: 0, the finest; -1 is the
         coarsest. All of them at once: `open_pyramid`.
     at : mapping of str to int or str, optional
-        Of a store with more axes than z, y and x: what to take along these, by
-        number, or a channel by its label: ``{"t": 0, "c": "DAPI"}``. Needed where
+        Of a store or file with more axes than z, y and x: what to take along these,
+        by number, or a channel by its label: ``{"t": 0, "c": "DAPI"}``. Needed where
         there is more than one.
     storage_options : mapping, optional
         Of a URL: what fsspec is told, for example ``{"anon": True}``.
@@ -73,7 +84,9 @@ def open(
         that understands ``.sel(z="5 mm")``. Of a stack, named ``"intensity"`` and
         with a coordinate ``file`` along the stacked axis; ``attrs`` say the source,
         the plane and the rule that told the spacing. Of a store that brainxr made,
-        name, attributes and coordinates are those of what was written to it.
+        name, attributes and coordinates are those of what was written to it. Of a NIfTI
+        file, axes rise to the right (x), the front (y) and the top (z), whatever their
+        order in the file, and values are scaled where the header says so.
 
     Raises
     ------
@@ -83,14 +96,22 @@ def open(
         When the files are no stack: several stacks, numbers that occur twice,
         RGB, missing slices with ``missing="raise"``.
     SliceReadError
-        When the first slice can't be read. Later slices are read, and found to be
-        broken or different (`InconsistentStackError`), when a result needs them.
+        When the first slice can't be read, or a zip is damaged, encrypted or a bomb.
+        Later slices are read, and found to be broken or different
+        (`InconsistentStackError`), when a result needs them.
     GeometryError
         When a spacing, origin or plane makes no sense, or a store has no unit.
     StoreError
         When a store is no image, of a version that isn't read here, or damaged.
         Chunks are read, and found to be damaged (`StoreReadError`), when a result
         needs them.
+    VolumeError, VolumeReadError
+        When a NIfTI file is damaged, truncated, in colours, or of another kind.
+
+    Warns
+    -----
+    OrientationWarning
+        When the axes of a NIfTI file are oblique, or nothing tells where they point.
 
     Examples
     --------
@@ -101,7 +122,7 @@ def open(
     """
     volume = find_volume(
         path, spacing=spacing, origin=origin, plane=plane, missing=missing, level=level, at=at,
-        storage_options=storage_options,
+        inside=inside, storage_options=storage_options,
     )  # fmt: skip
     return _lazily(volume, chunks)
 

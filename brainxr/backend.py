@@ -16,7 +16,8 @@ from xarray.core import indexing
 
 from brainxr.find import find_volume
 from brainxr.lazyarray import StackArray, vectorised_index
-from brainxr.omezarr import At
+from brainxr.nifti import is_nifti
+from brainxr.otheraxes import At
 from brainxr.slices import PathLike, is_slice_name
 from brainxr.spacing import SpacingLike
 from brainxr.stack import Missing, Plane
@@ -41,32 +42,35 @@ class StackBackendArray(BackendArray):  # type: ignore[no-untyped-call, misc, un
 
 
 class BrainxrBackend(BackendEntrypoint):
-    """xarray's entry point for folders of image slices, and for stores of OME-Zarr."""
+    """xarray's entry point for folders and zips of image slices, stores of OME-Zarr, and NIfTI."""
 
-    description = "Open a stack of TIFF slices, or OME-Zarr, as one lazy volume in micrometres"
+    description = "Open a stack of TIFF slices, OME-Zarr or NIfTI as one lazy volume in micrometres"
     open_dataset_parameters = (
-        "filename_or_obj", "drop_variables", "spacing", "origin", "plane", "missing", "level",
-        "at", "storage_options",
+        "filename_or_obj", "drop_variables", "spacing", "origin", "plane", "missing", "inside",
+        "level", "at", "storage_options",
     )  # fmt: skip
 
     def open_dataset(  # type: ignore[override]
         self, filename_or_obj: PathLike | Sequence[PathLike], *,
         drop_variables: str | Iterable[str] | None = None,
         spacing: SpacingLike | None = None, origin: SpacingLike | None = None,
-        plane: Plane | None = None, missing: Missing = "keep", level: int | None = None,
-        at: At | None = None, storage_options: Mapping[str, Any] | None = None,
+        plane: Plane | None = None, missing: Missing = "keep", inside: str | None = None,
+        level: int | None = None, at: At | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:  # fmt: skip
         volume = find_volume(
             filename_or_obj, spacing=spacing, origin=origin, plane=plane, missing=missing,
-            level=level, at=at, storage_options=storage_options,
+            level=level, at=at, inside=inside, storage_options=storage_options,
         )  # fmt: skip
         data = lazy(volume).to_dataset(name=volume.name or NAME)
         return data.drop_vars(drop_variables or [], errors="ignore")
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether it is a folder with TIFF slices in it; stores are left to xarray's own engine."""
+        """Whether it is a folder of TIFF slices, or NIfTI; stores are for xarray's own engine."""
         if not isinstance(filename_or_obj, str | os.PathLike):
             return False
+        if is_nifti(filename_or_obj):
+            return True
         try:
             return any(is_slice_name(name) for name in os.listdir(filename_or_obj))
         except OSError:

@@ -12,12 +12,20 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from dask.base import is_dask_collection
 
+from brainxr.laidout import LaidOut
 from brainxr.lazyarray import StackArray, ascending
 from brainxr.segments import first_rows
+from brainxr.slicing import before_slicing, slicer_of
+from brainxr.zoom import LazyLevel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -37,22 +45,50 @@ def keep_responsive(viewer: ViewerModel) -> None:
     layer list. Does nothing where napari has no such slicing. Whoever switched it on
     in napari's preferences keeps it.
     """
+    slicer = slicer_of(viewer)
+    if slicer is None:
+        return
+
+    def decide() -> None:
+        # after a plane that is being read still: what came later would be drawn before it
+        wait = not getattr(slicer, "_layers_to_task", None) and not takes_long(viewer)
+        slicer._force_sync = not (_always() or (event_loop_runs() and not wait))
+
+    before_slicing(viewer, decide)
+
+
+def read_only_changes(viewer: ViewerModel) -> None:
+    """Read nothing again when the point of a viewer moves within the plane that it shows.
+
+    napari takes a point that moved along a displayed axis for another plane, and reads
+    again what it has. With views that are linked at one point that is each step of each.
+    """
     slicer: Any = getattr(viewer, "_layer_slicer", None)
-    if not hasattr(slicer, "_force_sync"):  # napari has no public switch for one window
+    if slicer is None or hasattr(slicer.submit, "planes"):
         return
     submit = slicer.submit
+    planes: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
-    def submit_where_it_fits(**request: Any) -> Any:
-        slicer._force_sync = not (_always() or (event_loop_runs() and takes_long(viewer)))
-        return submit(**request)
+    def submit_changed(*, layers: Any, dims: Any, force: bool = False) -> Any:
+        plane = _plane(dims)
+        changed = [layer for layer in layers if force or planes.get(layer) != plane]
+        planes.update(dict.fromkeys(changed, plane))
+        return submit(layers=changed, dims=dims, force=force) if changed else None
 
-    slicer.submit = submit_where_it_fits
+    submit_changed.planes = planes  # type: ignore[attr-defined]
+    slicer.submit = submit_changed
+
+
+def _plane(dims: Any) -> Any:
+    """All of napari's sliders that decides which plane is shown."""
+    across = [(axis, dims.point[axis]) for axis in dims.not_displayed]
+    return across, dims.order, dims.ndisplay, dims.margin_left, dims.margin_right
 
 
 def wait_for_planes(viewer: ViewerModel) -> None:
     """Read nothing of this window in the background, whatever napari's preferences say."""
-    slicer: Any = getattr(viewer, "_layer_slicer", None)
-    if hasattr(slicer, "_force_sync"):
+    slicer = slicer_of(viewer)
+    if slicer is not None:
         slicer._force_sync = True
 
 
@@ -84,12 +120,15 @@ def _drawn(layer: Any) -> Any:
 
 
 def _takes_long(data: Any, displayed: list[int]) -> bool:
-    data = getattr(data, "array", data)  # a stack with gaps filled, or a level
-    if not isinstance(data, StackArray):
-        return is_dask_collection(data)  # which may compute anything
-    shown = [axis % data.ndim for axis in displayed if -axis <= data.ndim]
-    key = tuple(slice(None) if axis in shown else 0 for axis in range(data.ndim))
-    return seconds_to_read(data.select(key)) > LONGEST_WAIT
+    data = data.array if isinstance(data, LazyLevel) else data
+    if isinstance(data, StackArray | LaidOut):
+        shown = [axis % data.ndim for axis in displayed if -axis <= data.ndim]
+        data = data.select(tuple(slice(None) if a in shown else 0 for a in range(data.ndim)))
+    while isinstance(data, LaidOut):
+        data = data.inside
+    if isinstance(data, StackArray):
+        return seconds_to_read(data) > LONGEST_WAIT
+    return is_dask_collection(data)  # which may compute anything
 
 
 def seconds_to_read(stack: StackArray) -> float:
@@ -102,3 +141,89 @@ def seconds_to_read(stack: StackArray) -> float:
     ]
     seconds = math.prod(sizes) * source.dtype.itemsize / source.speed
     return len(source.pieces(needed)) * _SECONDS_A_PIECE + seconds
+
+
+class Reading:
+    """Something long that is read step by step in a thread, for a window to show.
+
+    How far it is can be seen in napari's activity dock. What goes wrong is a
+    notification. It ends with its window.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    steps : iterator
+        Gives something to show now and then, else None; it is read in a thread.
+    total : int
+        How many steps there are.
+    label : str
+        What is read, for people.
+    take : callable
+        Is given what is to be shown, in the window's own thread.
+    """
+
+    def __init__(
+        self, viewer: Any, steps: Iterator[Any], total: int, label: str,
+        take: Callable[[Any], object],
+    ) -> None:  # fmt: skip
+        from napari.utils import progress
+        from qtpy.QtCore import QCoreApplication, QTimer
+
+        self._take = take
+        self._given: SimpleQueue[Any] = SimpleQueue()
+        self._over = Event()
+        self._bar = progress(total=total, desc=label)
+        # Qt's own: it is deleted with the window, and nothing comes to one that is gone
+        self._timer = QTimer(viewer.window._qt_window)
+        self._timer.timeout.connect(self._hand_over)
+        app: Any = QCoreApplication.instance()
+        self._timer.destroyed.connect(self.stop)
+        app.aboutToQuit.connect(self.stop)
+        self._leave = (
+            lambda: self._timer.destroyed.disconnect(self.stop),
+            lambda: app.aboutToQuit.disconnect(self.stop),
+        )
+        self._timer.start(int(1000 * LONGEST_WAIT))
+        Thread(target=self._read, args=(steps,), name="brainxr-reading").start()
+
+    def stop(self, _: Any = None) -> None:
+        """Read no further than the step that is at work, and show nothing any more."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        for end in (*self._leave, self._timer.stop, self._timer.deleteLater, self._bar.close):
+            with suppress(RuntimeError):  # of what Qt has deleted already
+                end()
+
+    def _read(self, steps: Iterator[Any]) -> None:
+        try:
+            for values in steps:
+                if self._over.is_set():
+                    return
+                self._given.put(values)
+        except Exception as error:
+            self._given.put(error)
+        else:
+            self._given.put(_END)
+
+    def _hand_over(self) -> None:
+        with suppress(Empty):
+            while not self._over.is_set():
+                self._show(self._given.get_nowait())
+
+    def _show(self, given: Any) -> None:
+        if isinstance(given, Exception):
+            from napari.utils.notifications import notification_manager
+
+            self.stop()
+            notification_manager.receive_error(type(given), given, given.__traceback__)
+        elif given is _END:
+            self.stop()
+        else:
+            self._bar.update(1)
+            if given is not None:
+                self._take(given)
+
+
+# What comes after the last step.
+_END = object()

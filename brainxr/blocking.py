@@ -27,8 +27,12 @@ from brainxr.errors import GeometryError, TooBigError
 CHUNK = 64
 SHARD = (64, 512, 512)
 
-# Memory of a task, in boxes: the box, its coarser levels (a seventh), packed shards.
+# Memory of a task, in boxes: the box and its next level (an eighth of it to a half), of
+# which the allocator keeps some.
 BOXES_OF_A_TASK = 1.5
+
+# Memory of a thread that packs, in chunks: one as it is, and packed.
+CHUNKS_OF_A_THREAD = 2
 
 # Boxes are cut so that two fit at a time, on any machine: a conversion that was begun
 # on one can go on on another.
@@ -247,7 +251,8 @@ def plan(axes: Sequence[Axis], itemsize: int, memory: str | int = "1 GiB") -> Bl
 
 def _task_bytes(axes: Sequence[Axis], box: Sequence[int], itemsize: int) -> int:
     voxels = math.prod(min(b, axis.size) for b, axis in zip(box, axes, strict=True))
-    return int(BOXES_OF_A_TASK * voxels * itemsize)
+    chunk = math.prod(axis.cut(b, 0)[0] for b, axis in zip(box, axes, strict=True))
+    return int((BOXES_OF_A_TASK * voxels + CHUNKS_OF_A_THREAD * chunk) * itemsize)
 
 
 def _too_big(axes: Sequence[Axis], box: Sequence[int], needed: int, budget: int) -> str:

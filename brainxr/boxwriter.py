@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from brainxr.arraymeta import chunk_key
-from brainxr.blocking import Blocking
+from brainxr.blocking import BOXES_OF_A_TASK, CHUNKS_OF_A_THREAD, Blocking
 from brainxr.lazyarray import StackArray
-from brainxr.pool import run_all
+from brainxr.pool import run_all, workers
 from brainxr.pyramid import Method, halve
 from brainxr.shards import Packing, pack_chunk, pack_shard
 from brainxr.target import Note, Target
@@ -72,6 +71,13 @@ class BoxWriter:
         part = self._part(box)
         return part.source.fingerprint(part.needed)
 
+    def that_fit(self, memory: int, shape: tuple[int, ...], itemsize: int) -> int:
+        """How many boxes of a volume can be worked on in so many bytes."""
+        box = itemsize * math.prod(map(min, self.blocking.box, shape))
+        chunk = itemsize * math.prod(self.blocking.levels[0].chunks)
+        left = memory - workers() * CHUNKS_OF_A_THREAD * chunk
+        return int(left / ((BOXES_OF_A_TASK + self.store.holds) * box))
+
     def _part(self, box: tuple[int, ...]) -> StackArray:
         if self.source is None:
             raise TypeError("The values of what isn't read from files have to be given.")
@@ -96,12 +102,12 @@ class BoxWriter:
 
         def write(shard: tuple[str, tuple[slice, ...]]) -> None:
             key, window = shard
-            self.store.write(key, self._packed(number, values[window]).data)
+            self.store.write(key, self._packed(number, values[window]))
 
         run_all(write, shards)
         return [key for key, _ in shards]
 
-    def _packed(self, number: int, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    def _packed(self, number: int, values: npt.NDArray[Any]) -> Iterator[memoryview]:
         level = self.blocking.levels[number]
         if self.version == "0.4":
             return pack_chunk(values, level.chunks, self.packing)

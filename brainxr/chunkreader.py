@@ -26,8 +26,9 @@ from brainxr.buffers import Buffers
 from brainxr.checksum import crc32c
 from brainxr.chunks import ChunkLayout, Span, spans
 from brainxr.decoders import unpack, unpack_part
+from brainxr.openfile import read_into
 from brainxr.pool import run_all, workers
-from brainxr.rows import PAGE_BYTES, Rows, read_into
+from brainxr.rows import PAGE_BYTES, Rows
 
 # Indexes of shards that are remembered, at most; those of 1280 x 1760 x 1760 voxels in
 # chunks of 64 have 300 kB.

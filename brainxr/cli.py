@@ -15,15 +15,28 @@ import xarray as xr
 
 import brainxr
 from brainxr.cost import show_bytes
+from brainxr.errors import EmptyStackError
+from brainxr.find import find_volume, is_certain, may_be_image
 from brainxr.grid import DIMS
 from brainxr.lazyarray import StackArray
 from brainxr.ngff import VERSIONS
+from brainxr.nifti import is_nifti
 from brainxr.omezarr import find_image
 from brainxr.pyramid import METHODS
 from brainxr.shards import CODECS
 from brainxr.stack import PLANES, Stack, find_stack
+from brainxr.tiffstack import COMPRESSIONS
 from brainxr.volume import Volume
-from brainxr.zarrstore import is_store
+
+# What is written: by which method, and which options it takes.
+FORMS = {
+    "ome-zarr": (
+        "to_ome_zarr", ("levels", "method", "chunks", "shards", "codec", "version", "memory"),
+    ),
+    "tiff": ("to_tiff", ("along", "compression", "memory")),
+    "nifti": ("to_nifti", ("memory",)),
+}  # fmt: skip
+ENDINGS = {".zarr": "ome-zarr", ".nii": "nifti", ".nii.gz": "nifti"}
 
 # What a person did or their data are, as opposed to a mistake of ours.
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, KeyError)
@@ -74,6 +87,10 @@ def main(ctx: click.Context, debug: bool) -> None:
         click.echo(ctx.get_help())
 
 
+_OF_STACKS = ("spacing", "origin", "plane", "missing", "inside")
+_INSIDE = click.option("--inside", help="Of a zip: a folder, pattern or slice in it.")
+
+
 def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what a stack's files don't."""
     for option in (
@@ -84,18 +101,18 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--missing", type=click.Choice(["keep", "fill", "raise"]), default="keep",
             help="What to do about missing slices.", show_default=True,
         ),
+        _INSIDE,
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-@main.command(short_help="Print what a stack or store is: shape, spacing, extent, gaps.")
+@main.command(short_help="Print what a stack, store or file is: shape, spacing, extent, gaps.")
 @click.argument("path")
 @_stack_options
 def info(path: str, **options: Any) -> None:
     """Print what a stack or store is: shape, spacing and where it came from, extent, size, gaps."""
-    parsed = _parsed(options)
-    for label, value in (_store_facts if is_store(path) else _stack_facts)(path, parsed).items():
+    for label, value in _facts_at(path, _parsed(options)).items():
         click.echo(f"{label:<12}{value}")
 
 
@@ -105,14 +122,21 @@ def info(path: str, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("-o", "--output", help="Picture of the values along the stack; looks deeply.")
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
-def check(path: str, deep: bool, as_json: bool, output: str | None, no_progress: bool) -> None:
+@_INSIDE
+def check(
+    path: str, inside: str | None, deep: bool, as_json: bool, output: str | None,
+    no_progress: bool,
+) -> None:  # fmt: skip
     """Read the header of every slice and report all that is wrong.
 
     With --deep every slice is decoded, and those are listed that are empty, constant, the
     same as the one before, or outliers. The exit code is 1 when something is wrong or odd.
     """
     report = brainxr.check(
-        path, deep=deep or output is not None, progress=False if no_progress else None
+        path,
+        inside=inside,
+        deep=deep or output is not None,
+        progress=False if no_progress else None,
     )
     if output is not None:
         _save_profile(report, output)
@@ -165,38 +189,53 @@ def movie(
 @main.command()
 @click.argument("path")
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
+@click.option("--planes", is_flag=True, help="Three linked planes: axial, coronal, sagittal.")
+@click.option("--preview", help="Bytes of what is shown in 3-D, at most. Default: '512 MB'.")
 @_stack_options
-def view(path: str, selection: str | None, **options: Any) -> None:
+def view(
+    path: str, selection: str | None, planes: bool, preview: str | None, **options: Any
+) -> None:  # fmt: skip
     """Open a stack, or a part of it, in napari."""
     volume = brainxr.open(path, **_parsed(options))
-    brainxr.view(_select(volume, selection), block=True)
+    brainxr.view(_select(volume, selection), planes=planes, preview=preview, block=True)
 
 
-@main.command(short_help="Write a stack, or a part of it, as a pyramid.")
+@main.command(short_help="Write a stack, or a part of it: as a pyramid, slices or NIfTI.")
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
+@click.option("--to", "form", type=click.Choice(list(FORMS)), help="Default: by DST's ending.")
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
+@click.option("--along", type=click.Choice(DIMS), help="Of slices: their axis. Default: z.")
+@click.option("--compression", type=click.Choice(COMPRESSIONS), help="Of slices. Default: none.")
 @click.option("--levels", type=int, help="How many. Default: until the coarsest is small.")
-@click.option("--method", type=click.Choice(METHODS), default="mean", show_default=True)
+@click.option("--method", type=click.Choice(METHODS), help="Of levels. Default: mean.")
 @click.option("--chunks", help="Voxels: '64', or per axis: 'z=32,y=64,x=64'. Default: 64.")
 @click.option("--shards", help="Voxels in a file, as --chunks. Default: by the memory.")
-@click.option("--codec", type=click.Choice(CODECS), default="lz4", show_default=True)
-@click.option("--version", type=click.Choice(VERSIONS), default="0.5", show_default=True)
+@click.option("--codec", type=click.Choice(CODECS), help="Of chunks. Default: lz4.")
+@click.option("--version", type=click.Choice(VERSIONS), help="Of OME-Zarr. Default: 0.5.")
 @click.option("--memory", help="What it may take at a time. Default: 1 GiB.")
 @click.option("--overwrite", is_flag=True, help="Replace DST once the new one is complete.")
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
 @_stack_options
-def convert(source: str, target: str, **options: Any) -> None:
-    """Write SRC, a stack or store, or a part of it, into the OME-Zarr store DST.
+def convert(source: str, target: str, form: str | None, **options: Any) -> None:
+    """Write SRC, a stack, store or file, or a part of it, to DST.
 
-    What was interrupted goes on when the same is typed again.
+    DST is by its ending an OME-Zarr store, NAME.ome.zarr, or a NIfTI file, NAME.nii.gz or
+    .nii; with --to tiff a folder of TIFF slices. A store or folder that was interrupted
+    goes on when the same is typed again.
     """
-    own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
-    cut = {name: _voxels(options.pop(name)) for name in ("chunks", "shards")}
-    progress, selection = not options.pop("no_progress"), options.pop("selection")
-    asked = {name: value for name, value in (cut | options).items() if value is not None}
+    method, known = FORMS[form or _form_of(target)]
+    own = {name: options.pop(name) for name in _OF_STACKS}
+    options |= {name: _voxels(options[name]) for name in ("chunks", "shards")}
+    shared = {"progress": not options.pop("no_progress"), "overwrite": options.pop("overwrite")}
+    selection = options.pop("selection")
+    asked = {name: value for name, value in options.items() if value is not None}
+    if others := [f"--{name}" for name in asked if name not in known]:
+        raise ValueError(
+            f"{others[0]} says nothing of what is written to {target!r}: leave it out."
+        )
     volume = _select(brainxr.open(source, **_parsed(own)), selection)
-    click.echo(f"Wrote {volume.brain.to_ome_zarr(target, progress=progress, **asked)}")
+    click.echo(f"Wrote {getattr(volume.brain, method)(target, **shared, **asked)}")
 
 
 @main.command(short_help="Make coarser levels beside a stack, to look at it.")
@@ -210,7 +249,7 @@ def convert(source: str, target: str, **options: Any) -> None:
 @_stack_options
 def levels(path: str, **options: Any) -> None:
     """Make the coarser levels of a stack, by which the viewer zooms; the stack stays as it is."""
-    own = {name: options.pop(name) for name in ("spacing", "origin", "plane", "missing")}
+    own = {name: options.pop(name) for name in _OF_STACKS}
     progress = not options.pop("no_progress")
     asked = {name: value for name, value in options.items() if value is not None}
     volume = brainxr.open(path, **_parsed(own))
@@ -249,6 +288,19 @@ def demo(output: str, show: bool | None) -> None:
 # --- what is printed --------------------------------------------------------------
 
 
+def _facts_at(path: str, options: Mapping[str, Any]) -> dict[str, str]:
+    if is_nifti(path):
+        return _file_facts(path, options)
+    if not may_be_image(path, options["plane"] is not None or options["inside"] is not None):
+        return _stack_facts(path, options)
+    try:
+        return _store_facts(path, options)
+    except EmptyStackError:
+        if is_certain(path):
+            raise
+        return _stack_facts(path, options)
+
+
 def _stack_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
     return _facts(find_stack(path, **options))
 
@@ -269,9 +321,26 @@ def _facts(stack: Stack) -> dict[str, str]:
     return facts | {key: stack.attrs[key] for key in ("citation", "license") if key in stack.attrs}
 
 
+def _file_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
+    volume = find_volume(path, **options)
+    array, attrs = volume.array, volume.attrs
+    axes = attrs.get("stored_orientation", "unknown")
+    facts = {
+        "source": attrs["source"],
+        "shape": _shape(array),
+        "dtype": f"{array.dtype}"
+        + (f", scaled {attrs['stored_dtype']}" if "scl_slope" in attrs else ""),
+        "spacing": f"{_spacing(volume)} (from {attrs['spacing_source']})",
+        "extent": _extent(volume),
+        "space": f"{attrs['space']}, axes in the file: {axes}",
+        "size": show_bytes(array.nbytes),
+    }
+    return facts | _costs(array)
+
+
 def _store_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
     options = {**options, "missing": None if options["missing"] == "keep" else options["missing"]}
-    given = [name for name in ("plane", "missing") if options.pop(name) is not None]
+    given = [n for n in ("plane", "missing", "inside") if options.pop(n) is not None]
     if given:
         raise ValueError(f"{path!r} is a Zarr store: --{given[0]} is for stacks of slices.")
     found = find_image(path, **options)
@@ -318,7 +387,8 @@ def _costs(array: StackArray) -> dict[str, str]:
 
 def _compression(stack: Stack) -> str:
     name = stack.header.facts.compression.lower()
-    return "uncompressed" if name == "none" else f"compressed ({name})"
+    stored = "uncompressed" if name == "none" else f"compressed ({name})"
+    return f"{stored}, deflated by the zip" if stack.files.unpacks else stored
 
 
 def _extent(volume: Volume) -> str:
@@ -410,6 +480,18 @@ def _number_or_text(text: str | None) -> Any:
         return None if not text else float(text)
     except ValueError:
         return text
+
+
+def _form_of(target: str) -> str:
+    """What is written, by the ending of its name."""
+    name = target.rstrip("/\\").lower()
+    for ending, form in ENDINGS.items():
+        if name.endswith(ending):
+            return form
+    raise ValueError(
+        f"{target!r} doesn't end like anything that is written. Name it NAME.ome.zarr for a store, "
+        "NAME.nii.gz for NIfTI, or add --to tiff for a folder of TIFF slices."
+    )
 
 
 def _voxels(text: str | None) -> Any:

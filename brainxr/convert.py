@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import xarray as xr
 
 from brainxr.backend import stack_of
-from brainxr.errors import GeometryError, StoreError
+from brainxr.errors import GeometryError
 from brainxr.extras import Extra
 from brainxr.grid import VoxelGrid
 from brainxr.lazyarray import StackArray
@@ -21,6 +20,7 @@ from brainxr.pyramid import Method
 from brainxr.remote import RemoteStore
 from brainxr.shards import CodecName
 from brainxr.slices import PathLike
+from brainxr.sources import refuse_inside
 from brainxr.storing import MEMORY, Options, Pyramid, provenance
 from brainxr.unfinished import Unfinished
 from brainxr.zarrstore import Location
@@ -68,7 +68,8 @@ def to_ome_zarr(
         several times slower to read.
     memory : str or int
         What the parts that are worked on may take at a time, ``"1 GiB"`` or bytes; on a
-        cluster, those of each worker. Python itself and its libraries come on top.
+        cluster, those of each worker. Python itself, its libraries, and what the
+        allocator keeps of memory that was given back come on top.
     overwrite : bool
         Replace a store that is there, once the new one is complete. Not at a URL.
     progress : bool
@@ -108,7 +109,7 @@ def to_ome_zarr(
     options = Options(version, levels, method, chunks, shards, codec, memory)
     there = Location.of(path, storage_options)
     pyramid = Pyramid.of(data, options)
-    _refuse_inside(there, pyramid.places)
+    refuse_inside(there, pyramid.places)
     store = Unfinished(there.path) if there.is_local else RemoteStore(there.path, there.options)
     pyramid.write(store, overwrite, progress, callback)
     return Path(there.path) if there.is_local else there.path
@@ -186,19 +187,3 @@ def _whole_stack(data: xr.DataArray) -> StackArray:
             "write this by .brain.to_ome_zarr(...)."
         )
     return stack
-
-
-def _refuse_inside(target: Location, places: list[str]) -> None:
-    """Refuse a target in the source, which the next opening would find there, or the reverse."""
-    for place in map(Location.of, places):
-        if place.is_local == target.is_local and _are_nested(target, place):
-            raise StoreError(
-                f"{target.path!r} is inside the source {place.path!r}, or the source inside it. "
-                "Name a place beside it."
-            )
-
-
-def _are_nested(one: Location, other: Location) -> bool:
-    paths = [os.path.realpath(each.path) if each.is_local else each.path for each in (one, other)]
-    shorter, longer = sorted((path + "/" for path in paths), key=len)
-    return longer.startswith(shorter)

@@ -19,6 +19,8 @@ import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
+from dask.base import get_scheduler
+from dask.callbacks import Callback
 from dask.highlevelgraph import HighLevelGraph
 from dask.tokenize import tokenize
 from dask.utils import IndexCallable, ensure_dict, parse_bytes
@@ -84,6 +86,16 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
         """Leave tasks out that are not asked for; each of the others is one read already."""
         return ensure_dict(graph.cull(set(dask.core.flatten([keys]))))
 
+    def __array__(self, dtype: Any = None, copy: Any = None, **kwargs: Any) -> npt.NDArray[Any]:
+        """The values. What is one task is read here: handing it to a thread takes longer.
+
+        Where somebody chose a scheduler, made a cluster or watches the tasks, it is dask's.
+        """
+        is_plain = copy is not False and dtype in (None, self.dtype)
+        if self.npartitions == 1 and is_plain and _is_left_to_threads():
+            return self.stack.read()
+        return np.asarray(super().__array__(dtype, copy, **kwargs))
+
     def __getitem__(self, index: Any) -> da.Array:
         if not _is_outer(index):
             return super().__getitem__(index)
@@ -135,6 +147,11 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
 
     def __reduce__(self) -> Any:
         return type(self), (self.stack, self.rule)
+
+
+def _is_left_to_threads() -> bool:
+    """Whether dask would compute on its own threads, and nobody be told."""
+    return get_scheduler(cls=da.Array) is da.Array.__dask_scheduler__ and not Callback.active
 
 
 class _Points:

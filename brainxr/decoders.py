@@ -221,3 +221,22 @@ def pack(
         shuffle="shuffle" if itemsize > 1 else "noshuffle",
     )  # fmt: skip
     return len(packed)
+
+
+def inflate(packed: bytes, size: int) -> bytes:
+    """Unpack what a zip deflated, and no more than the bytes that it has to have.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        When the buffer is damaged, or has another size.
+    """
+    unpacked = imagecodecs.deflate_decode(packed, raw=True, out=size) if size else b""
+    if len(unpacked) != size:
+        raise ValueError(f"it has {len(unpacked)} bytes, expected {size}")
+    return bytes(unpacked)
+
+
+def crc32(data: bytes) -> int:
+    """The checksum of zips (not that of Zarr's chunks)."""
+    return int(imagecodecs.deflate_crc32(data))

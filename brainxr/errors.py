@@ -44,13 +44,23 @@ class StoreReadError(StoreError, OSError):
 
 
 class StoreExistsError(StoreError, FileExistsError):
-    """There is something already where a store was to be written."""
+    """There is something already where a store or a stack was to be written."""
 
     __str__ = Exception.__str__
 
 
 class StoreWriteError(StoreError, OSError):
-    """A store can't be written: the disk is full, or the place forbidden."""
+    """A store or a stack can't be written: the disk is full, or the place forbidden."""
+
+    __str__ = Exception.__str__
+
+
+class VolumeError(ValueError):
+    """A file is no volume, or not one that is read here, or can't hold one."""
+
+
+class VolumeReadError(VolumeError, OSError):
+    """A file of a volume is truncated or damaged, or was changed since it was opened."""
 
     __str__ = Exception.__str__
 
@@ -81,6 +91,14 @@ class SliceGapWarning(UserWarning):
 
 class SpacingWarning(UserWarning):
     """The spacing is a guess, or two sources of it disagree."""
+
+
+class OrientationWarning(UserWarning):
+    """The axes of a volume are turned against the world's, or nothing tells where they point."""
+
+
+class SlowReadWarning(UserWarning):
+    """Every read of a file will take long, and need not."""
 
 
 class UnitWarning(UserWarning):

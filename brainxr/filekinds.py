@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import stat
 
 from brainxr.errors import SliceReadError
-
-# Without waiting: a pipe that is opened to be read waits until somebody writes into it.
-FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",

@@ -1,43 +1,123 @@
-"""What a path leads to: a stack of slices, or an image in a store."""
+"""What a path leads to: a stack of slices, a file with a volume, or an image in a store."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainxr.errors import StackError, StoreError
-from brainxr.omezarr import At, find_image
+from brainxr.datasetvolume import find_dataset, has_volume, is_netcdf
+from brainxr.errors import EmptyStackError, StackError, StoreError, VolumeError
+from brainxr.farslices import may_be_slices
+from brainxr.ngff import NoImageError
+from brainxr.nifti import is_nifti
+from brainxr.niftivolume import find_nifti
+from brainxr.omezarr import find_image
+from brainxr.otheraxes import At
 from brainxr.slices import PathLike
 from brainxr.spacing import SpacingLike
 from brainxr.stack import Missing, Plane, find_stack
+from brainxr.urls import is_url, shown
 from brainxr.volume import Volume
-from brainxr.zarrstore import is_store
+from brainxr.zarrstore import Location, is_store
 
 
 def find_volume(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, missing: Missing = "keep",
-    level: int | None = None, at: At | None = None,
+    level: int | None = None, at: At | None = None, inside: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Volume:  # fmt: skip
     """Find a volume and where its voxels are; the parameters are those of `brainxr.open`.
 
-    Costs a listing and a header, or the metadata of a group and an array.
+    Costs a listing and a header, or the metadata of a group and an array; of a URL that
+    may be either, both.
     """
-    if not is_store(path):
-        given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
-        if given:
-            raise StackError(
-                f"{path!r} is no Zarr store, and only these have {given[0]!r}. Leave it out."
-            )
-        return find_stack(path, spacing=spacing, origin=origin, plane=plane, missing=missing)
-    if plane is not None or missing != "keep":
-        raise StoreError(
-            f"{path!r} is a Zarr store, whose axes have names and which has no slices: leave out "
-            "plane and missing."
+    if is_nifti(path):
+        _refuse(
+            path, "a file of a volume", level=level, plane=plane, missing=missing, inside=inside
         )
-    found = find_image(
-        path,  # type: ignore[arg-type]
-        spacing=spacing, origin=origin, at=at, storage_options=storage_options,
-    )  # fmt: skip
-    return found.volume(level or 0)
+        return find_nifti(path, spacing=spacing, origin=origin, at=at)  # type: ignore[arg-type]
+    if is_netcdf(path):
+        _refuse(
+            path, "a file of xarray's", spacing=spacing, origin=origin, level=level, plane=plane,
+            missing=missing, inside=inside,
+        )  # fmt: skip
+        return find_dataset(path, at=at)  # type: ignore[arg-type]
+    placed = {"spacing": spacing, "origin": origin, "storage_options": storage_options}
+    said_slices = plane is not None or missing != "keep" or inside is not None
+    if may_be_image(path, said_slices):
+        _refuse_of_slices(path, said_slices)
+        return _find_image(path, level, at, placed)
+    given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
+    if given:
+        raise StackError(
+            f"{_told(path)!r} is no Zarr store, and only these have {given[0]!r}. Leave it out."
+        )
+    return find_stack(path, plane=plane, missing=missing, inside=inside, **placed)  # type: ignore[arg-type]
+
+
+def _find_image(path: Any, level: int | None, at: At | None, placed: Mapping[str, Any]) -> Volume:
+    """The image in a store; at a URL that may be either and is no store, the stack."""
+    try:
+        return find_image(path, at=at, **placed).volume(level or 0)
+    except NoImageError:
+        if not has_volume(Location.of(path, placed["storage_options"])):
+            raise
+        return _find_group(path, level, at, placed)
+    except EmptyStackError as error:
+        if is_certain(path) or level is not None or at is not None:
+            raise
+        no_store = error
+    try:
+        return find_stack(path, **placed)
+    except EmptyStackError as error:
+        raise EmptyStackError(f"{no_store} {error}") from error
+
+
+def _find_group(path: Any, level: int | None, at: At | None, placed: Mapping[str, Any]) -> Volume:
+    """The volume in a Zarr group that xarray wrote."""
+    options = placed["storage_options"]
+    said = {name: placed[name] for name in ("spacing", "origin")}
+    _refuse(path, "a group of xarray's", **said, level=level)
+    return find_dataset(path, at=at, storage_options=options)
+
+
+def may_be_image(path: PathLike | Sequence[PathLike], said_slices: bool = False) -> bool:
+    """Whether a path is that of a store; of a URL without a look at it, by its name.
+
+    Parameters
+    ----------
+    path : path-like or sequence of these
+    said_slices : bool
+        Whether something was said that only slices have.
+    """
+    if is_url(path):
+        return not may_be_slices(str(path)) and (is_certain(path) or not said_slices)
+    return is_store(path)
+
+
+def is_certain(path: object) -> bool:
+    """Whether the name tells that it is a store: part of it ends with ``.zarr``."""
+    return not is_url(path) or any(p.endswith(".zarr") for p in shown(str(path)).split("/"))
+
+
+def _refuse_of_slices(path: Any, said_slices: bool) -> None:
+    if said_slices:
+        raise StoreError(
+            f"{_told(path)!r} is a Zarr store, whose axes have names and which has no slices: "
+            "leave out plane, missing and inside."
+        )
+
+
+def _refuse(path: object, what: str, **options: Any) -> None:
+    """Refuse options that are for something else."""
+    given = [name for name, value in options.items() if value not in (None, "keep")]
+    if given:
+        raise VolumeError(
+            f"{path!r} is {what}, for which {given[0]}= has no meaning: leave it out."
+        )
+
+
+def _told(path: object) -> object:
+    return shown(os.fspath(path)) if isinstance(path, str | os.PathLike) else path

@@ -9,6 +9,11 @@ from collections.abc import Sequence
 from brainxr.errors import SliceReadError
 
 
+def digest_of(facts: Sequence[object]) -> str:
+    """Digest of what is known of files that this machine can't look at."""
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
+
+
 def fingerprint_of(names: Sequence[str], paths: Sequence[str]) -> str:
     """Digest of the names, sizes and times of modification of files.
 

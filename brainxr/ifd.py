@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.rows import read_bytes
+from brainxr.openfile import OpenFile
 
 # One read of this many bytes fetches the directory of most files that begin with it.
 ONE_READ = 4096
@@ -64,20 +64,17 @@ class Directory(NamedTuple):
     is_last: bool
 
 
-def read_directory(descriptor: int, size: int, at: int | None = None) -> Directory | None:
+def read_directory(file: OpenFile, at: int | None = None) -> Directory | None:
     """Read the directory of one page; None for whatever is out of the ordinary.
 
     Parameters
     ----------
-    descriptor : int
-        An open file.
-    size : int
-        Bytes of the file.
+    file : OpenFile
     at : int, optional
         Where the directory begins; by default that of the first page.
     """
     try:
-        return _parse(_File(descriptor, size), at)
+        return _parse(_File(file), at)
     except (_Unusual, struct.error):
         return None
 
@@ -89,10 +86,9 @@ class _Unusual(Exception):
 class _File:
     """Bytes of a file, of which the first are fetched at once."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
-        self.descriptor = descriptor
-        self.size = size
-        self.head = read_bytes(descriptor, 0, min(size, ONE_READ))
+    def __init__(self, file: OpenFile) -> None:
+        self.file = file
+        self.head = file.read(0, min(file.size, ONE_READ))
         self.order = {b"II": "<", b"MM": ">"}.get(self.head[:2], "")
         version = struct.unpack(f"{self.order}H", self.head[2:4])[0] if self.order else 0
         if version not in (42, 43):
@@ -102,9 +98,9 @@ class _File:
     def read(self, at: int, count: int) -> bytes:
         if at + count <= len(self.head):
             return self.head[at : at + count]
-        if at < 0 or at + count > self.size:
+        if at < 0 or at + count > self.file.size:
             raise _Unusual
-        return read_bytes(self.descriptor, at, count)
+        return self.file.read(at, count)
 
     def unpack(self, form: str, at: int) -> int:
         data = self.read(at, struct.calcsize(f"={form}"))
@@ -121,7 +117,7 @@ def _parse(file: _File, at: int | None) -> Directory:
     manner: list[Entry] = []
     tables: dict[str, npt.NDArray[np.int64]] = {}
     for tag, kind, count, value in form.iter_unpack(file.read(start, end - start)):
-        if end_of_values(tag, kind, count, value, file.order) > file.size:
+        if end_of_values(tag, kind, count, value, file.order) > file.file.size:
             raise _Unusual
         if tag in _OFFSETS or tag in _COUNTS:
             tables["offsets" if tag in _OFFSETS else "counts"] = _table(file, kind, count, value)

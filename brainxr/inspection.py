@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from brainxr import checks
 from brainxr.checks import CheckReport, Problem
 from brainxr.errors import SliceGapWarning, StackError, StoreError
-from brainxr.find import find_volume
+from brainxr.find import find_volume, may_be_image
 from brainxr.lazyarray import StackArray
 from brainxr.progress import with_progress
 from brainxr.slabs import Slab, cut, in_parallel
@@ -20,7 +20,6 @@ from brainxr.slices import PathLike
 from brainxr.slicestats import Finding, SliceStats, describe, find_odd
 from brainxr.stack import Stack
 from brainxr.volume import Volume
-from brainxr.zarrstore import is_store
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,9 @@ class DeepReport(CheckReport):
 
 
 def check(
-    path: PathLike | Sequence[PathLike], *, deep: bool = False, progress: bool | None = None
-) -> CheckReport:
+    path: PathLike | Sequence[PathLike], *, deep: bool = False, progress: bool | None = None,
+    inside: str | None = None, storage_options: Mapping[str, Any] | None = None,
+) -> CheckReport:  # fmt: skip
     """Look at the header of every slice of a stack, and report all that is wrong.
 
     Costs one parsed header a file (about 0.1 ms each, no pixels). The slices are
@@ -88,6 +88,8 @@ def check(
         far from their neighbours'; `brainxr.slicestats.find_odd` says how far).
     progress : bool, optional
         Of a deep look, whether to show a bar. Default: in a terminal, after two seconds.
+    inside, storage_options
+        As in `brainxr.open`.
 
     Returns
     -------
@@ -110,13 +112,14 @@ def check(
     >>> report.ok, len(report.profile), report.findings[0].kind
     (True, 128, 'empty')
     """
-    if is_store(path):
-        volume = find_volume(path)
+    where = {"inside": inside, "storage_options": storage_options}
+    if may_be_image(path, inside is not None):
+        volume = find_volume(path, storage_options=storage_options)
         source = volume.array.source
         shallow = CheckReport(source.place, volume.array.shape[0], (), ())
         return _deep(shallow, volume.array, _planes_of(volume), "z", progress)
-    report = checks.check(path)
-    return _deep_stack(path, report, progress) if deep else report
+    report = checks.check(path, **where)  # type: ignore[arg-type]
+    return _deep_stack(path, report, progress, where) if deep else report
 
 
 @dataclass(frozen=True)
@@ -136,12 +139,13 @@ def _planes_of(volume: Volume) -> list[_Place]:
 
 
 def _deep_stack(
-    path: PathLike | Sequence[PathLike], report: CheckReport, progress: bool | None
-) -> DeepReport:
+    path: PathLike | Sequence[PathLike], report: CheckReport, progress: bool | None,
+    where: Mapping[str, Any],
+) -> DeepReport:  # fmt: skip
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SliceGapWarning)  # the report lists them
-            stack: Any = find_volume(path)
+            stack: Any = find_volume(path, **where)
     except StackError as error:  # the first slice is broken: the headers have told it already
         problems = report.problems or (Problem(report.folder, str(error)),)
         return DeepReport(report.folder, report.slices, problems, report.missing)

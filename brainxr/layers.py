@@ -22,7 +22,8 @@ from brainxr.backend import stack_of
 from brainxr.contrast import contrast_limits
 from brainxr.errors import GeometryError
 from brainxr.grid import DIMS, Lattice, spatial_dims
-from brainxr.lazyarray import StackArray, expand_key
+from brainxr.laidout import LaidOut
+from brainxr.lazyarray import StackArray
 from brainxr.levels import levels_beside
 from brainxr.zoom import Line, Zoom
 
@@ -112,9 +113,9 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
     """
     axes = [Axis.of(data, dim) for dim in layer_dims(data)]
     values = _upwards(_values(data, [axis.name for axis in axes]), axes)
-    for i, axis in enumerate(axes):
-        if axis.gaps is not None:
-            values = GapFilled(values, i, axis.gaps)
+    gaps = [axis.gaps for axis in axes]
+    if any(numbers is not None for numbers in gaps):
+        values = LaidOut.with_gaps(values, gaps)
     zoom = None if layer_kwargs.get("multiscale") is False else _zoom(values, axes)
     kwargs: dict[str, Any] = {
         "name": _layer_name(data),
@@ -166,48 +167,6 @@ def middle_present(data: xr.DataArray) -> dict[str, float]:
     return {dim: lattices[dim].start + lattices[dim].step * k for dim, k in middles.items()}
 
 
-class GapFilled:
-    """An array with zeros where its positions along one axis leave gaps.
-
-    Parameters
-    ----------
-    array : array_like
-    axis : int
-    k : numpy.ndarray of int, shape (n,)
-        Place of each position of the array, increasing from 0.
-    """
-
-    def __init__(self, array: Any, axis: int, k: npt.NDArray[np.int64]) -> None:
-        self.array = array
-        self.axis = axis
-        self.k = k
-        self.shape = (*array.shape[:axis], int(k[-1]) + 1, *array.shape[axis + 1 :])
-        self.dtype = array.dtype
-        self.ndim = len(self.shape)
-        self.size = math.prod(self.shape)
-
-    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
-        parts = expand_key(key, self.ndim)
-        wanted = np.atleast_1d(np.arange(self.shape[self.axis])[parts[self.axis]])
-        place = np.searchsorted(self.k, wanted)
-        there = self.k[place] == wanted
-        # the axis is kept while the present positions are put in place
-        block = self._read(parts, place[there])
-        along = sum(not isinstance(part, int | np.integer) for part in parts[: self.axis])
-        shape = (*block.shape[:along], wanted.size, *block.shape[along + 1 :])
-        filled = np.zeros(shape, self.dtype)
-        filled[(slice(None),) * along + (there,)] = block
-        return filled.take(0, along) if isinstance(parts[self.axis], int | np.integer) else filled
-
-    def _read(self, parts: Sequence[Any], places: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-        key = [*parts]
-        key[self.axis] = places
-        return np.asarray(self.array[tuple(key)])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return self[...].astype(dtype or self.dtype, copy=False)
-
-
 def _values(data: xr.DataArray, dims: Sequence[str]) -> Any:
     """The values with these axes, dropped ones with length one."""
     stack = stack_of(data)
@@ -220,27 +179,30 @@ def _values(data: xr.DataArray, dims: Sequence[str]) -> Any:
 
 
 def _zoom(values: Any, axes: Sequence[Axis]) -> Zoom | None:
-    """Coarser levels of what is shown, where it is a selection from a pyramid without gaps."""
-    if not isinstance(values, StackArray) or not {a.name for a in axes} <= set(values.source.axes):
+    """Coarser levels of what is shown, where it is a selection from a pyramid."""
+    stack = values.array if isinstance(values, LaidOut) else values
+    if not isinstance(stack, StackArray) or not {a.name for a in axes} <= set(stack.source.axes):
         return None
     lines = {
         axis.name: Line(axis.translate, axis.scale, size)
         for axis, size in zip(axes, values.shape, strict=True)
     }
-    levels = values.source.levels() or levels_beside(values.source, *_grid(values, lines))
+    levels = stack.source.levels() or levels_beside(stack.source, *_grid(stack, lines, axes))
     return Zoom.of(values, lines, levels)
 
 
 def _grid(
-    values: StackArray, lines: Mapping[str, Line]
+    stack: StackArray, lines: Mapping[str, Line], axes: Sequence[Axis]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Origin and spacing of the source, of which this is a selection without gaps."""
+    """Origin and spacing of the source, of which this is a selection."""
     origin, spacing = {}, {}
-    for dim, line in lines.items():
-        places = np.asarray(values.choices[values.source.axes.index(dim)])
-        stride = int(places[1] - places[0]) if places.size > 1 else 1
-        spacing[dim] = line.step / stride
-        origin[dim] = line.start - int(places[0]) * spacing[dim]
+    for axis in axes:
+        places = np.asarray(stack.choices[stack.source.axes.index(axis.name)])
+        shown = np.arange(places.size) if axis.gaps is None else axis.gaps
+        stride = int(places[1] - places[0]) / int(shown[1] - shown[0]) if places.size > 1 else 1
+        line = lines[axis.name]
+        spacing[axis.name] = line.step / stride
+        origin[axis.name] = line.start - int(places[0]) * spacing[axis.name]
     return origin, spacing
 
 

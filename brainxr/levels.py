@@ -17,20 +17,36 @@ from pathlib import Path
 from typing import Any
 
 from brainxr.cache import cache_folder
-from brainxr.errors import EmptyStackError, StoreError
+from brainxr.errors import EmptyStackError, StackError, StoreError
 from brainxr.lazyarray import PlacedArray, Source
 from brainxr.omezarr import StoredImage, find_image
+from brainxr.urls import is_url
 
 SUFFIX = ".levels.ome.zarr"
 
 
 def sidecar(source: Source, beside: bool = False) -> Path:
     """Where the levels of a stack are, or would be."""
-    place = os.path.realpath(source.place)
+    far = is_url(source.place)
+    place = source.place if far else os.path.realpath(source.place)
+    if beside and far:
+        raise StackError(
+            f"Levels can't be written beside {place!r}. Leave out beside: they are kept in the "
+            "user's cache, then."
+        )
     if beside:
-        return Path(place + SUFFIX)
+        return Path(_on_disk(place) + SUFFIX)
     digest = hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
     return cache_folder() / "levels" / f"{os.path.basename(place)}-{digest}{SUFFIX}"
+
+
+def _on_disk(place: str) -> str:
+    """The place itself; of a folder in a zip, a name beside the zip."""
+    outer = place
+    while not os.path.exists(outer) and os.path.dirname(outer) != outer:
+        outer = os.path.dirname(outer)
+    inner = place[len(outer) :].strip(os.sep)
+    return f"{outer}.{inner.replace(os.sep, '.')}" if inner and os.path.isfile(outer) else place
 
 
 def mark(source: Source, spacing: Mapping[str, float]) -> dict[str, Any]:
@@ -83,7 +99,8 @@ def _on_grid(
 
 
 def _find(source: Source) -> StoredImage | None:
-    for path in (sidecar(source, beside=True), sidecar(source)):
+    places = [True, False] if not is_url(source.place) else [False]
+    for path in (sidecar(source, beside) for beside in places):
         if not path.is_dir():
             continue
         try:

@@ -1,4 +1,4 @@
-"""The MNI152 brain template that nilearn brings, as slices. The only user of nibabel."""
+"""The MNI152 brain template that nilearn brings, as slices."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.errors import MissingExtraError
+from brainxr.nifti import load_nibabel
 
 MNI152_FILE = ("datasets", "data", "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz")
 
@@ -34,10 +35,9 @@ def _as_axial_stack(image: Any) -> tuple[npt.NDArray[Any], dict[str, float]]:
 
 def _nibabel() -> Any:
     try:
-        import nibabel
-    except ImportError as error:
+        return load_nibabel()
+    except MissingExtraError as error:
         raise MissingExtraError(_NO_SAMPLES.format("nibabel")) from error
-    return nibabel
 
 
 def _find_mni152() -> Path:

@@ -7,9 +7,7 @@ images ── Frames.draw ──▶ frames ── _encoder ──▶ a hidden fi
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
@@ -19,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
+from brainxr.ahead import one_ahead
 from brainxr.contrast import chosen_limits
 from brainxr.errors import GeometryError, MissingExtraError
 from brainxr.planes import (
@@ -192,7 +190,7 @@ def _draw_all(
     parts = [slice(i, i + many) for i in range(0, len(planes), many)]
     read = partial(_read_block, volume.variable, axis, frames.plane)
     places = iter(planes)
-    for block in _one_ahead(read, parts):
+    for block in one_ahead(read, parts):
         for image in block:
             yield frames.draw(image, text_of(next(places)))
 
@@ -201,23 +199,6 @@ def _read_block(variable: xr.Variable, axis: str, plane: CutPlane, part: slice) 
     """Planes one behind the other, shape (n, rows, columns), read in one go."""
     chosen = variable.isel({axis: part, **{a.name: a.indexer for a in plane.axes}})
     return chosen.transpose(axis, *(a.name for a in plane.axes)).values
-
-
-def _one_ahead(
-    read: Callable[[slice], npt.NDArray[Any]], parts: Iterable[slice]
-) -> Iterator[npt.NDArray[Any]]:
-    """Read parts in their order, each while the one before is at work."""
-    pool = ThreadPoolExecutor(1, "brainxr-movie")
-    coming: deque[Future[npt.NDArray[Any]]] = deque()
-    try:
-        for part in parts:
-            coming.append(pool.submit(read, part))
-            if len(coming) > 1:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 # --- encoding ---------------------------------------------------------------------

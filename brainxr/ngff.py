@@ -200,6 +200,10 @@ def _window(limits: tuple[float, float] | None, dtype: np.dtype[Any]) -> dict[st
 # --- reading ----------------------------------------------------------------------
 
 
+class NoImageError(StoreError):
+    """A group is none of an OME-Zarr image."""
+
+
 def from_attributes(attributes: Mapping[str, Any], where: str) -> Image:
     """What the attributes of an OME-Zarr group say.
 
@@ -246,7 +250,7 @@ def _version(attributes: Mapping[str, Any], where: str) -> tuple[Version, Mappin
     """Version of OME-Zarr, and where its attributes are."""
     ome = attributes.get("ome", attributes)
     if not isinstance(ome, Mapping) or "multiscales" not in ome:
-        raise StoreError(_no_image(attributes, where))
+        raise NoImageError(_no_image(attributes, where))
     scales = ome["multiscales"]
     first = scales[0] if isinstance(scales, list) and scales else {}
     found = ome.get("version") if "ome" in attributes else None

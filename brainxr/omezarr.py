@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -22,21 +22,18 @@ from brainxr.errors import (
     GeometryError,
     SpacingWarning,
     StoreError,
-    shortlist,
     warn,
 )
 from brainxr.extras import Extra
 from brainxr.grid import OFF_GRID_IN_VOXELS, VoxelGrid
 from brainxr.lazyarray import PlacedArray, StackArray
 from brainxr.ngff import Image, Level, from_attributes
+from brainxr.otheraxes import At, places
 from brainxr.slices import PathLike
 from brainxr.spacing import SpacingLike, per_axis
 from brainxr.storesource import StoreSource
 from brainxr.volume import NAME, Volume
 from brainxr.zarrstore import Location
-
-# What to take along axes other than z, y and x: a number, or a channel's label.
-At: TypeAlias = Mapping[str, int | str]
 
 
 @dataclass(frozen=True)
@@ -141,41 +138,11 @@ class StoredImage:
             dim: n for dim, n in zip(source.axes, source.shape, strict=True)
             if dim not in self.image.spatial
         }  # fmt: skip
-        unknown = [dim for dim in self.at if dim not in others]
-        if unknown:
-            raise StoreError(
-                f"at has the axis {unknown[0]!r}; {self.location.path!r} has "
-                f"{shortlist([repr(d) for d in others]) or 'none'} besides z, y and x. "
-                "Leave the others out."
-            )
-        open_ones = {dim: n for dim, n in others.items() if n != 1 and dim not in self.at}
-        if open_ones:
-            parts = [f"{n} along {dim!r}{self._named(dim)}" for dim, n in open_ones.items()]
-            example = ", ".join(f"{dim!r}: 0" for dim in open_ones)
-            raise StoreError(
-                f"{self.location.path!r} has {' and '.join(parts)}, and a volume is one of them. "
-                f"Say which: brainxr.open({self.location.path!r}, at={{{example}}})."
-            )
-        return {dim: self._place(dim, n) for dim, n in others.items()}
-
-    def _place(self, dim: str, size: int) -> int:
-        wanted = self.at.get(dim, 0)
-        labels = self._labels(dim)
-        if isinstance(wanted, str) and labels.count(wanted) == 1:
-            return labels.index(wanted)
-        if isinstance(wanted, str) or not -size <= wanted < size:
-            raise StoreError(
-                f"There is no {wanted!r} along {dim!r} of {self.location.path!r}, which has 0 to "
-                f"{size - 1}{self._named(dim)}. Choose one of these."
-            )
-        return int(wanted) % size
+        labels = {dim: self._labels(dim) for dim in others}
+        return places(self.at, others, self.location.path, StoreError, labels)
 
     def _labels(self, dim: str) -> list[str]:
         return [channel.label for channel in self.image.channels] if dim == "c" else []
-
-    def _named(self, dim: str) -> str:
-        labels = self._labels(dim)
-        return f" ({shortlist(labels, most=20)})" if labels else ""
 
     # --- what OME-Zarr has no words for ---
 

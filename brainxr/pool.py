@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import Any
 
+# Requests that are on their way at a time; fsspec has its own limit, 128 as a rule.
+WAITING = 64
+
 
 def workers() -> int:
     """How many there are: one a processor."""
@@ -20,10 +23,19 @@ def run_all(work: Callable[[Any], object], jobs: Sequence[Any]) -> None:
     None is at work any more when it returns or raises: no file is open, and nothing writes
     into memory that its owner may use for something else.
     """
+    _run(_pool(os.getpid()), work, jobs)
+
+
+def run_waiting(work: Callable[[Any], object], jobs: Sequence[Any]) -> None:
+    """Do jobs that mostly wait for an answer from far away, many at a time; else as `run_all`."""
+    _run(_waiting(os.getpid()), work, jobs)
+
+
+def _run(pool: ThreadPoolExecutor, work: Callable[[Any], object], jobs: Sequence[Any]) -> None:
     if len(jobs) == 1:
         work(jobs[0])
         return
-    futures = [_pool(os.getpid()).submit(work, job) for job in jobs]
+    futures = [pool.submit(work, job) for job in jobs]
     try:
         for future in futures:
             future.result()
@@ -40,3 +52,8 @@ def _pool(process: int) -> ThreadPoolExecutor:
     Each process has its own: threads don't outlive a fork.
     """
     return ThreadPoolExecutor(workers(), thread_name_prefix="brainxr-decode")
+
+
+@lru_cache(maxsize=1)
+def _waiting(process: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(WAITING, thread_name_prefix="brainxr-wait")

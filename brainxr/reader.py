@@ -26,22 +26,13 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
-from brainxr.filekinds import FOR_READING, refuse_no_file
 from brainxr.ifd import Directory, read_directory
-from brainxr.pool import run_all, workers
-from brainxr.rows import (
-    BAND_BYTES,
-    Rows,
-    Span,
-    Strips,
-    Window,
-    as_index,
-    read_into,
-    read_rows,
-)  # fmt: skip
+from brainxr.openfile import FOR_READING, Container, OpenFile, read_into, unreadable
+from brainxr.pool import run_all, run_waiting, workers
+from brainxr.rows import BAND_BYTES, Rows, Span, Strips, Window, as_index, read_rows
 from brainxr.segments import Segments, first_rows, read_segments
 from brainxr.slices import SliceFiles
-from brainxr.tiff import Header, differences, read_header, read_segment_table, unreadable
+from brainxr.tiff import Header, differences, parse_header, read_segment_table
 
 # Where the pixels of a slice are: strips, and which of their pages; or segments.
 Layout: TypeAlias = tuple[Strips, int] | Segments
@@ -49,6 +40,10 @@ Layout: TypeAlias = tuple[Strips, int] | Segments
 # Tables of strips and tiles that are remembered, at most; a stack of 100,000 slices of
 # 24 strips has 38 MB of them.
 TABLE_BYTES = 64 << 20
+
+# Slices that are far away are asked for by so many bytes at a time, where all of a row is
+# in memory before what is wanted of it is copied.
+FAR_BAND_BYTES = 64 << 20
 
 # Bytes of a slice from which on it pays to read slices in several threads; system calls
 # for a row each only get into each other's way.
@@ -95,7 +90,13 @@ class SliceReader:
         """
         if not out.size:
             return
-        if self.header.strips is None:
+        if self.files.is_far:
+            self._read_far(places, Window(rows, columns), out)
+            return
+        if self.files.unpacks and self.header.pages > 1:  # once for all pages
+            self._read_rows(places, rows, columns, out)
+            return
+        if self.header.strips is None or self.files.unpacks:
             self._decode(places, rows, columns, out)
             return
         shares = _shares(len(places), len(rows) * self.header.strips.row_bytes)
@@ -104,6 +105,25 @@ class SliceReader:
             return
         jobs = [(places[share], rows, columns, out[share]) for share in shares]
         run_all(lambda job: self._read_rows(*job), jobs)
+
+    def _read_far(self, places: Sequence[int], window: Window, out: npt.NDArray[Any]) -> None:
+        """Read slices that it takes a while to reach: many at a time, each in few requests."""
+        if self.header.pages > 1:
+            with self.opened(places) as read:
+                for i, target in enumerate(out):
+                    read(i, window, target)
+            return
+        whole = self.header.strips is not None and not self.files.unpacks
+        if not whole or not self._read_together(places, window, out):
+            self._read_waiting(places, window, list(out))
+
+    def _read_waiting(
+        self, places: Sequence[int], window: Window, out: Sequence[npt.NDArray[Any]]
+    ) -> None:
+        # a window remembers a plan and has a buffer, so each thread needs its own
+        rows, columns = window.rows, window.columns
+        jobs = [(p, Window(rows, columns), o) for p, o in zip(places, out, strict=True)]
+        run_waiting(lambda job: self._read_one(*job), jobs)
 
     def _read_rows(
         self, places: Sequence[int], rows: Rows, columns: Rows, out: npt.NDArray[Any]
@@ -129,9 +149,10 @@ class SliceReader:
             self._read_stretches(places, spans[0], whole, out)
             return True
         size = spans[0].stop
-        if size > BAND_BYTES:
+        band = FAR_BAND_BYTES if self.files.is_far else BAND_BYTES
+        if size > band:
             return False
-        group, columns = max(1, BAND_BYTES // size), as_index(window.columns)
+        group, columns = max(1, band // size), as_index(window.columns)
         block = np.empty((min(group, len(places)), len(window.rows), strips.width), out.dtype)
         for first in range(0, len(places), group):
             part = places[first : first + group]
@@ -148,6 +169,9 @@ class SliceReader:
         (5 µs a file): files that were found to be like the first one are asked whether
         they changed, and read. Everything else takes the long way.
         """
+        if self.files.container is not None:
+            self._read_contained(self.files.container, places, span, window, out)
+            return
         folder, names, opened_at = self.files.folder + os.sep, self.files.names, self.opened_at
         known, first = self._layouts.get, self._first
         flat, size, offset = memoryview(out.data).cast("B"), span.stop, span.offset
@@ -173,16 +197,34 @@ class SliceReader:
             if count != size:
                 self._read_one(place, window, out[i])
 
+    def _read_contained(
+        self, container: Container, places: Sequence[int], span: Span, window: Window,
+        out: npt.NDArray[Any],
+    ) -> None:  # fmt: skip
+        """Read one stretch of each slice from what has all of them in it."""
+        known, first = self._layouts.get, self._first
+        # of those that were never read it isn't known where their pixels are
+        numbers = [place if known(place) is first else -1 for place in places]
+        flat = memoryview(out.data).cast("B")
+        left = container.read_each(
+            numbers, self.files.path, span.offset, flat, span.stop, self.opened_at
+        )
+        if container.is_far and left:
+            self._read_waiting([places[i] for i in left], window, [out[i] for i in left])
+            return
+        for i in left:
+            self._read_one(places[i], window, out[i])
+
     def _read_one(self, place: int, window: Window, out: npt.NDArray[Any]) -> None:
         if place < 0:
             out[...] = 0
             return
-        path, descriptor = self._open(place)
-        try:
-            layout = self._layout(path, descriptor, place)
-            _read(path, descriptor, self._page(place), layout, window, out)
-        finally:
-            os.close(descriptor)
+        with self._open(place) as file:
+            _read(file, self._page(place), self._layout(file, place), window, out)
+
+    def _look_at(self, place: int) -> None:
+        with self._open(place) as file:
+            self._layout(file, place)
 
     @contextmanager
     def opened(self, places: Sequence[int]) -> Iterator[Callable[[int, Window, Any], None]]:
@@ -192,13 +234,15 @@ class SliceReader:
         that receives its pixels.
         """
         with ExitStack() as stack:
-            files: dict[int, tuple[str, int]] = {}
+            if self.files.is_far and self.header.strips is None:
+                # every page has a header of its own: all at a time, and they are remembered
+                run_waiting(self._look_at, [place for place in places if place >= 0])
+            files: dict[int, OpenFile] = {}
             for file in sorted({self._file(place) for place in places if place >= 0}):
-                files[file] = self._open(file)
-                stack.callback(os.close, files[file][1])
+                files[file] = stack.enter_context(self._open(file))
             # each is checked once, not once a window
             layouts = {
-                place: self._layout(*files[self._file(place)], place)
+                place: self._layout(files[self._file(place)], place)
                 for place in places if place >= 0
             }  # fmt: skip
 
@@ -207,7 +251,7 @@ class SliceReader:
                     out[...] = 0
                 else:
                     file = files[self._file(places[i])]
-                    _read(*file, self._page(places[i]), layouts[places[i]], window, out)
+                    _read(file, self._page(places[i]), layouts[places[i]], window, out)
 
             yield read
 
@@ -219,42 +263,35 @@ class SliceReader:
     def _page(self, place: int) -> int:
         return place if self.header.pages > 1 else 0
 
-    def _open(self, place: int) -> tuple[str, int]:
-        path = self.files.path(self._file(place))
-        try:
-            return path, os.open(path, FOR_READING)
-        except OSError as error:
-            raise SliceReadError(unreadable(path, error)) from error
+    def _open(self, place: int) -> OpenFile:
+        return self.files.open(self._file(place))
 
     # --- where its pixels are ---
 
-    def _layout(self, path: str, descriptor: int, place: int) -> Layout:
+    def _layout(self, file: OpenFile, place: int) -> Layout:
         try:
-            return self._checked(path, descriptor, place)
+            return self._checked(file, place)
         except StackError:
             raise
         except OSError as error:  # a folder by this name, a disk or a network that fails
-            raise SliceReadError(unreadable(path, error)) from error
+            raise SliceReadError(unreadable(file.path, error)) from error
 
-    def _checked(self, path: str, descriptor: int, place: int) -> Layout:
-        status = os.fstat(descriptor)
-        refuse_no_file(path, status.st_mode)
-        # an older file that was moved here shows in the inode's time (on Windows, its creation)
-        if status.st_mtime_ns > self.opened_at or status.st_ctime_ns > self.opened_at:
-            self._refuse_changed(path, status)
+    def _checked(self, file: OpenFile, place: int) -> Layout:
+        if max(file.times) > self.opened_at:
+            self._refuse_changed(file)
             # a clock that is ahead of ours can't tell, so nothing is taken for known
-            return self._find_layout(path, descriptor, place, status.st_size)
+            return self._find_layout(file, place)
         known = self._layouts.get(place)
         if known is None:
-            known = self._find_layout(path, descriptor, place, status.st_size)
+            known = self._find_layout(file, place)
             self._remember(place, known)
         return known
 
-    def _refuse_changed(self, path: str, status: os.stat_result) -> None:
+    def _refuse_changed(self, file: OpenFile) -> None:
         now = time.time_ns()
-        if any(self.opened_at < at <= now for at in (status.st_mtime_ns, status.st_ctime_ns)):
+        if any(self.opened_at < at <= now for at in file.times):
             raise SliceReadError(
-                f"{path!r} was changed after the stack was opened, so its place in it is no "
+                f"{file.path!r} was changed after the stack was opened, so its place in it is no "
                 "longer certain. Open the stack again."
             )
 
@@ -266,31 +303,31 @@ class SliceReader:
             self._table_bytes = 0
         self._layouts[place] = layout
 
-    def _find_layout(self, path: str, descriptor: int, place: int, size: int) -> Layout:
+    def _find_layout(self, file: OpenFile, place: int) -> Layout:
         """Where the pixels of a slice are that was never read before."""
         first, page = self.header, self._page(place)
-        if first.strips is not None and size >= first.needed and first.is_that_of(descriptor):
+        if first.strips is not None and file.size >= first.needed and first.is_that_of(file):
             return self._first if self._first and page == 0 else (first.strips, page)
         if first.manner is not None:
-            directory = read_directory(descriptor, size, first.ifds[page] if first.ifds else None)
-            layout = self._like_the_first(path, directory, page, size)
+            directory = read_directory(file, first.ifds[page] if first.ifds else None)
+            layout = self._like_the_first(file, directory, page)
             if layout is not None:
                 return layout
-        return _parsed(path, first, page)
+        return _parsed(file, first, page)
 
     def _like_the_first(
-        self, path: str, directory: Directory | None, page: int, size: int
+        self, file: OpenFile, directory: Directory | None, page: int
     ) -> Layout | None:
         """The layout of a slice that is stored in the manner of the first one, else None."""
         first = self.header
         if directory is None or directory.manner != first.manner or not (
             directory.is_last or first.ifds
-        ) or not _is_inside(directory, size):  # fmt: skip
+        ) or not _is_inside(directory, file.size):  # fmt: skip
             return None
         if first.strips is not None:
-            return _strips_like(first, first.strips, directory, size)
+            return _strips_like(first, first.strips, directory, file.size)
         if self._template is None:
-            self._template = read_segment_table(path, first, page)
+            self._template = read_segment_table(file, first, page)
         if len(directory.offsets) != len(self._template.offsets):
             return None
         return replace(self._template, offsets=directory.offsets, counts=directory.counts)
@@ -301,16 +338,18 @@ class SliceReader:
         self, places: Sequence[int], rows: Rows, columns: Rows, out: npt.NDArray[Any]
     ) -> None:
         """Decode on all processors: slice by slice, a single one in parts of its rows."""
-        count = workers()
-        parts = _parts(rows, self.header.strip_rows, 1 if len(places) >= count else count)
+        count = 1 if self.files.unpacks or len(places) >= workers() else workers()
+        parts = _parts(rows, self.header.strip_rows, count)
         jobs = [
             (place, Window(rows[part], columns), target[part])
             for place, target in zip(places, out, strict=True)
             for part in parts
         ]
         # the first one alone: it makes the decoder that the others share
-        self._read_one(*jobs[0])
-        run_all(lambda job: self._read_one(*job), jobs[1:])
+        alone = 1 if self.header.strips is None else 0
+        for job in jobs[:alone]:
+            self._read_one(*job)
+        run_all(lambda job: self._read_one(*job), jobs[alone:])
 
 
 def _shares(places: int, size: int) -> list[slice]:
@@ -327,30 +366,26 @@ def _parts(rows: Rows, height: int, most: int) -> list[slice]:
     return [slice(*ends) for ends in zip(starts, [*starts[1:], len(rows)], strict=True)]
 
 
-def _read(
-    path: str, descriptor: int, page: int, layout: Layout, window: Window,
-    out: npt.NDArray[Any],
-) -> None:  # fmt: skip
+def _read(file: OpenFile, page: int, layout: Layout, window: Window, out: npt.NDArray[Any]) -> None:
     try:
         if isinstance(layout, tuple):
-            read_rows(path, descriptor, *layout, window, out)
+            read_rows(file, *layout, window, out)
         else:
-            _read_encoded(path, descriptor, page, layout, window, out)
+            _read_encoded(file, page, layout, window, out)
     except StackError:
         raise
     except OSError as error:
-        raise SliceReadError(unreadable(path, error)) from error
+        raise SliceReadError(unreadable(file.path, error)) from error
 
 
 def _read_encoded(
-    path: str, descriptor: int, page: int, segments: Segments, window: Window,
-    out: npt.NDArray[Any],
-) -> None:  # fmt: skip
+    file: OpenFile, page: int, segments: Segments, window: Window, out: npt.NDArray[Any]
+) -> None:
     try:
-        read_segments(descriptor, segments, window, out)
+        read_segments(file, segments, window, out)
     except Exception as error:  # whatever a codec makes of damaged data
         raise SliceReadError(
-            f"{path!r}, page {page}, can't be decoded ({error}). Restore it from its source."
+            f"{file.path!r}, page {page}, can't be decoded ({error}). Restore it from its source."
         ) from error
 
 
@@ -371,15 +406,15 @@ def _strips_like(
     return (own, 0) if len(directory.offsets) == expected and own.end(height) <= size else None
 
 
-def _parsed(path: str, first: Header, page: int) -> Layout:
+def _parsed(file: OpenFile, first: Header, page: int) -> Layout:
     """The layout of a slice of another manner, or an error that says why it has none here."""
-    header = read_header(path)
+    header = parse_header(file)
     difference = differences(header, first)
     if difference is not None:
         raise InconsistentStackError(
-            f"{path!r} {difference} as in the first slice. Move it elsewhere, or open the two "
+            f"{file.path!r} {difference} as in the first slice. Move it elsewhere, or open the two "
             "sets separately; brainxr.check(...) lists every slice that differs."
         )
     if header.strips is not None:
         return header.strips, page
-    return read_segment_table(path, header, page)
+    return read_segment_table(file, header, page)

@@ -1,4 +1,4 @@
-"""A store that is written to a URL, by fsspec: its only user.
+"""A store that is written to a URL.
 
     URL/.brainxr/recipe.json    what is made of what: only the same goes on
         /.brainxr/finished/...  an object for each box that is written
@@ -12,13 +12,14 @@ a store of them at the end.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from brainxr.errors import MissingExtraError, StoreExistsError, StoreWriteError
 from brainxr.target import Box, Note, box_name, named_box, something_else
+from brainxr.urls import file_system, without_secrets
 
 NOTES = ".brainxr"
 
@@ -36,7 +37,7 @@ class RemoteStore:
     """
 
     target: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def place(self) -> str:
@@ -75,14 +76,20 @@ class RemoteStore:
         except FileNotFoundError:
             return None
 
-    def write(self, key: str, content: memoryview) -> None:
+    @property
+    def holds(self) -> float:
+        """Objects are sent as a whole: their pieces, and those put together."""
+        return 2.0
+
+    def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
         """Write an object."""
+        content = b"".join(map(bytes, pieces))
         with self._reaching() as (files, root):
-            self._put(files, f"{root}/{key}", bytes(content))
+            self._put(files, f"{root}/{key}", content)
 
     def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
         """Note that all objects of a box are written."""
-        self.write(f"{NOTES}/finished/{box_name(box)}", memoryview(note.to_bytes()))
+        self.write(f"{NOTES}/finished/{box_name(box)}", [note.to_bytes()])
 
     def finished(self) -> dict[Box, Note]:
         """Boxes that need not be written again, and what was noted of each."""
@@ -114,21 +121,24 @@ class RemoteStore:
             files.makedirs(path.rpartition("/")[0], exist_ok=True)
             files.pipe_file(path, content)
 
+    def _told(self, error: Exception) -> str:
+        return without_secrets(str(error), self.options)
+
     @contextmanager
     def _reaching(self) -> Iterator[tuple[Any, str]]:
         """The file system, and the store's path in it; what fails says where."""
-        from fsspec.core import url_to_fs
-
         try:
-            yield url_to_fs(self.target, **self.options)
+            yield file_system(self.target, self.options)
         except ImportError as error:
             raise MissingExtraError(
-                f"{self.target!r} can't be written: {error}. Install what fsspec needs for it."
+                f"{self.target!r} can't be written: {self._told(error)}. Install what "
+                "fsspec needs for it."
             ) from error
         except (StoreExistsError, StoreWriteError):
             raise
         except (OSError, ValueError, NotImplementedError) as error:
             raise StoreWriteError(
-                f"{self.target!r} can't be written: {type(error).__name__}: {error}. Check the "
-                "URL, the rights to write there and storage_options."
+                f"{self.target!r} can't be written: {type(error).__name__}: "
+                f"{self._told(error)}. Check the URL, the rights to write there and "
+                "storage_options."
             ) from error

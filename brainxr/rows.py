@@ -7,16 +7,16 @@ system would fetch anyway.
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from brainxr.errors import SliceReadError
+from brainxr.openfile import OpenFile, truncated
 
 Rows: TypeAlias = range | npt.NDArray[np.intp]
 
@@ -36,6 +36,10 @@ class Span(NamedTuple):
     offset: int
     start: int
     stop: int
+
+
+# Fills a buffer with stretches of a file.
+Fill: TypeAlias = Callable[[list[Span], memoryview], None]
 
 
 class Band(NamedTuple):
@@ -170,16 +174,13 @@ class Window:
 
 
 def read_rows(
-    path: str, descriptor: int, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
+    file: OpenFile, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
 ) -> None:
     """Read a window of an uncompressed page.
 
     Parameters
     ----------
-    path : str
-        For the message of an error.
-    descriptor : int
-        The open file.
+    file : OpenFile
     strips : Strips
     page : int
     window : Window
@@ -187,17 +188,22 @@ def read_rows(
     out : numpy.ndarray, shape (rows, columns)
         Receives the pixels; C-contiguous, in the machine's byte order.
     """
+    fill_rows(partial(read_spans, file), strips, page, window, out)
+
+
+def fill_rows(fill: Fill, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]) -> None:
+    """Read a window of an uncompressed page by a function that fills a buffer with stretches."""
     spans = window.direct(strips, page)
     if spans is None:
-        _read_some(path, descriptor, strips, page, window, out)
+        _fill_some(fill, strips, page, window, out)
         return
-    _read_spans(path, descriptor, spans, memoryview(out.data).cast("B"))
+    fill(spans, memoryview(out.data).cast("B"))
     if not strips.stored.isnative:
         out.byteswap(inplace=True)
 
 
-def _read_some(
-    path: str, descriptor: int, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
+def _fill_some(
+    fill: Fill, strips: Strips, page: int, window: Window, out: npt.NDArray[Any]
 ) -> None:
     """Read bands of whole rows, and keep what is wanted of them."""
     bands = window.plan(strips, page)
@@ -206,17 +212,21 @@ def _read_some(
     flat = memoryview(buffer.data).cast("B")
     at = 0
     for spans, rows, wanted, kept in bands:
-        _read_spans(path, descriptor, spans, flat)
+        fill(spans, flat)
         out[at : at + kept] = buffer[:rows][wanted][:, columns]
         at += kept
 
 
-def _read_spans(path: str, descriptor: int, spans: list[Span], flat: memoryview) -> None:
+def read_spans(file: OpenFile, spans: list[Span], flat: memoryview) -> None:
+    """Read stretches of an open file into a buffer."""
     # one call for each row of a strided preview: nothing is done twice here
+    read_into = file.read_into
+    if len(spans) > 1:
+        file.expect([(offset, stop - start) for offset, start, stop in spans])
     for offset, start, stop in spans:
         view = flat[start:stop]
-        if (count := read_into(descriptor, view, offset)) != stop - start:
-            _fill(path, descriptor, view[count:], offset + count)
+        if (count := read_into(view, offset)) != stop - start:
+            _fill(file, view[count:], offset + count)
 
 
 def as_index(columns: Rows) -> slice | npt.NDArray[np.intp]:
@@ -226,39 +236,10 @@ def as_index(columns: Rows) -> slice | npt.NDArray[np.intp]:
     return columns
 
 
-def _fill(path: str, descriptor: int, view: memoryview, offset: int) -> None:
+def _fill(file: OpenFile, view: memoryview, offset: int) -> None:
     """Read bytes of the file until the buffer is full."""
     while view:
-        count = read_into(descriptor, view, offset)
+        count = file.read_into(view, offset)
         if count == 0:
-            raise SliceReadError(truncated(path, offset, offset + len(view)))
+            raise SliceReadError(truncated(file.path, offset, offset + len(view)))
         view, offset = view[count:], offset + count
-
-
-def read_bytes(descriptor: int, offset: int, count: int) -> bytes:
-    """Up to `count` bytes of an open file."""
-    buffer = bytearray(count)
-    return bytes(buffer[: read_into(descriptor, memoryview(buffer), offset)])
-
-
-if hasattr(os, "preadv"):
-
-    def read_into(descriptor: int, view: memoryview, offset: int) -> int:
-        """Read up to the buffer's size from a place in an open file; the number of bytes."""
-        return os.preadv(descriptor, (view,), offset)
-
-else:  # Windows
-
-    def read_into(descriptor: int, view: memoryview, offset: int) -> int:
-        """Read up to the buffer's size from a place in an open file; the number of bytes."""
-        with io.FileIO(descriptor, closefd=False) as file:
-            file.seek(offset)
-            return file.readinto(view) or 0
-
-
-def truncated(path: str, found: int, expected: int) -> str:
-    """The message for a file that is too short."""
-    return (
-        f"{path!r} is truncated: {found} bytes found, at least {expected} expected. Restore it "
-        "from its source."
-    )

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.rows import Rows, Window, read_bytes
+from brainxr.openfile import OpenFile
+from brainxr.rows import Rows, Window
 
 # Encoded bytes (None where the file leaves a segment out) and the segment's number
 # become its pixels (None where they are all the same), shape (rows, columns).
@@ -62,14 +63,13 @@ def first_rows(rows: Rows, height: int) -> list[int]:
 
 
 def read_segments(
-    descriptor: int, segments: Segments, window: Window, out: npt.NDArray[Any]
+    file: OpenFile, segments: Segments, window: Window, out: npt.NDArray[Any]
 ) -> None:
     """Read and decode a window of a page.
 
     Parameters
     ----------
-    descriptor : int
-        The open file.
+    file : OpenFile
     segments : Segments
     window : Window
     out : numpy.ndarray, shape (rows, columns)
@@ -80,8 +80,12 @@ def read_segments(
     Exception
         Whatever a codec makes of damaged data.
     """
-    for number, row, column in segments.touched(window):
-        segment = segments.decode(_encoded(descriptor, segments, number), number)
+    touched = list(segments.touched(window))
+    numbers = [number for number, _, _ in touched]
+    offsets, counts = segments.offsets[numbers].tolist(), segments.counts[numbers].tolist()
+    file.expect(list(zip(offsets, counts, strict=True)))
+    for number, row, column in touched:
+        segment = segments.decode(_encoded(file, segments, number), number)
         here_rows, rows = _inside(window.rows, row, segments.height)
         here_columns, columns = _inside(window.columns, column, segments.width)
         if segment is None:
@@ -96,11 +100,11 @@ def _put(part: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
     out[...] = part
 
 
-def _encoded(descriptor: int, segments: Segments, number: int) -> bytes | None:
+def _encoded(file: OpenFile, segments: Segments, number: int) -> bytes | None:
     count = int(segments.counts[number])
     if count == 0:
         return None
-    data = read_bytes(descriptor, int(segments.offsets[number]), count)
+    data = file.read(int(segments.offsets[number]), count)
     if len(data) < count:
         raise ValueError(f"strip {number} has {len(data)} of {count} bytes")
     return data

@@ -104,17 +104,17 @@ def _add_checksum(out: npt.NDArray[np.uint8], size: int) -> int:
 
 def pack_chunk(
     values: npt.NDArray[Any], chunks: Sequence[int], packing: Packing
-) -> npt.NDArray[np.uint8]:
-    """Bytes of a chunk that is a file by itself; until this thread packs the next."""
-    chunk = whole_chunk(values, chunks, packing.dtype)
-    out = _buffers.get("file", packing.most(chunk.size))
-    return out[: packing.pack(chunk, out)]
+) -> Iterator[memoryview]:
+    """The bytes of a chunk that is a file by itself; see `pack_shard`."""
+    yield _packed(whole_chunk(values, chunks, packing.dtype), packing)
 
 
 def pack_shard(
     values: npt.NDArray[Any], chunks: Sequence[int], per_shard: Sequence[int], packing: Packing
-) -> npt.NDArray[np.uint8]:
-    """Bytes of a shard: its chunks, and the index that says where each is.
+) -> Iterator[memoryview]:
+    """The bytes of a shard, piece by piece: its chunks, and the index that says where each is.
+
+    It takes the memory of two chunks, however large the shard is.
 
     Parameters
     ----------
@@ -126,25 +126,29 @@ def pack_shard(
         Chunks along each axis of a whole shard.
     packing : Packing
 
-    Returns
-    -------
-    numpy.ndarray of uint8
-        In memory that this thread uses again for the next shard.
+    Yields
+    ------
+    memoryview
+        In memory that this thread uses again for the next piece.
     """
     index = np.full((math.prod(per_shard), 2), EMPTY, "<u8")
-    there = math.prod(-(-n // c) for n, c in zip(values.shape, chunks, strict=True))
-    room = there * packing.most(math.prod(chunks)) + index.nbytes + CHECKSUM_BYTES
-    out = _buffers.get("file", room)
     end = 0
     for place, chunk in _chunks(values, chunks, per_shard, packing.dtype):
         if chunk.view(np.uint8).any():  # by its bytes: -0.0 is not 0
-            size = packing.pack(chunk, out[end:])
-            index[place] = end, size
-            end += size
-    last = out[end : end + index.nbytes + CHECKSUM_BYTES]
+            packed = _packed(chunk, packing)
+            index[place] = end, len(packed)
+            end += len(packed)
+            yield packed
+    last = np.empty(index.nbytes + CHECKSUM_BYTES, np.uint8)
     last[: index.nbytes] = index.reshape(-1).view(np.uint8)
     _add_checksum(last, index.nbytes)
-    return out[: end + last.size]
+    yield last.data
+
+
+def _packed(chunk: npt.NDArray[Any], packing: Packing) -> memoryview:
+    """A whole chunk, packed into memory that this thread uses again for the next."""
+    out = _buffers.get("packed", packing.most(chunk.size))
+    return out[: packing.pack(chunk, out)].data
 
 
 def _chunks(

@@ -14,7 +14,7 @@ import os
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.errors import EmptyStackError, SliceReadError, StackError, shortlist
+from brainxr.openfile import Container, OpenFile, open_file
 
 PathLike: TypeAlias = str | os.PathLike[str]
 SUFFIXES = (".tif", ".tiff")
+
+# The text of a call, by the pattern of the names that it opens.
+Call: TypeAlias = Callable[[str], str]
 
 _NUMBER = re.compile(r"(\d+)")
 
@@ -49,17 +53,46 @@ class SliceFiles:
     names : tuple of str
     numbers : tuple of int
         Increasing; 0 for a single file whose name tells no number.
+    container : Container, optional
+        What has them in it, where they are no files of the disk: a zip.
     """
 
     folder: str
     names: tuple[str, ...]
     numbers: tuple[int, ...]
+    container: Container | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def path(self, i: int) -> str:
-        return f"{self.folder}{os.sep}{self.names[i]}"
+        return f"{self.folder}{'/' if '://' in self.folder else os.sep}{self.names[i]}"
+
+    def open(self, i: int) -> OpenFile:
+        """Open a file.
+
+        Raises
+        ------
+        SliceReadError
+        """
+        path = self.path(i)
+        return open_file(path) if self.container is None else self.container.open(i, path)
+
+    @property
+    def unpacks(self) -> bool:
+        """Whether to read any part of a slice is to unpack all of it."""
+        return self.container is not None and self.container.unpacks
+
+    @property
+    def is_far(self) -> bool:
+        """Whether most of the time is spent waiting for them."""
+        return self.container is not None and self.container.is_far
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Names of where they are, the nearest first, for what such a name says of a stack."""
+        within = () if self.container is None else (self.container.path,)
+        return tuple(os.path.basename(path) for path in (self.folder, *within))
 
     @cached_property
     def step(self) -> int:
@@ -82,14 +115,15 @@ class SliceFiles:
         # names are alike: 10,000 of them travel in 24 kB instead of 650
         packed = zlib.compress("\0".join(self.names).encode(*_TEXT), 1)
         numbers = zlib.compress(np.asarray(self.numbers, np.int64).tobytes(), 1)
-        return _unpack, (self.folder, packed, numbers)
+        return _unpack, (self.folder, packed, numbers, self.container)
 
 
-def _unpack(folder: str, names: bytes, numbers: bytes) -> SliceFiles:
+def _unpack(folder: str, names: bytes, numbers: bytes, container: Container | None) -> SliceFiles:
     return SliceFiles(
         folder,
         tuple(zlib.decompress(names).decode(*_TEXT).split("\0")),
         tuple(np.frombuffer(zlib.decompress(numbers), np.int64).tolist()),
+        container,
     )
 
 
@@ -161,7 +195,7 @@ def _find_in_folder(folder: str) -> SliceFiles:
     names = [name for name in files if is_slice_name(name)]
     if not names:
         raise EmptyStackError(_nothing_in(folder, listed))
-    return _one_stack(path, names)
+    return one_stack(path, names)
 
 
 def _listed(folder: str) -> tuple[list[str], set[str]]:
@@ -188,7 +222,7 @@ def _single_file(path: str) -> SliceFiles:
     if not name.lower().endswith(SUFFIXES):
         raise EmptyStackError(
             f"{path!r} is no TIFF by its name. brainxr opens folders, patterns, lists and "
-            f"multi-page files of {' and '.join(SUFFIXES)} slices."
+            f"multi-page files of {' and '.join(SUFFIXES)} slices, and zips of these."
         )
     return SliceFiles(folder, (name,), (0,))
 
@@ -202,7 +236,7 @@ def _find_by_pattern(pattern: str) -> SliceFiles:
             f"files not named {' or '.join(SUFFIXES)} are no slices."
         )
     folder, names = _relative(found)
-    return _one_stack(folder, _meant_by(pattern, folder, names))
+    return one_stack(folder, _meant_by(pattern, folder, names))
 
 
 def _meant_by(pattern: str, folder: str, names: list[str]) -> list[str]:
@@ -211,7 +245,7 @@ def _meant_by(pattern: str, folder: str, names: list[str]) -> list[str]:
     ``a_[0-9]*.tif`` also matches ``a_1_mask.tif``; a glob can't say "only digits".
     """
     groups = _kinds(names)
-    exact = [g for g in groups if os.path.join(glob.escape(folder), _pattern(g)) == pattern]
+    exact = [g for g in groups if _in_folder(folder, pattern_of(g)) == pattern]
     return exact[0] if exact else names
 
 
@@ -230,11 +264,15 @@ def _find_in_list(paths: list[str]) -> SliceFiles:
             f"{len(absent)} of {len(paths)} files of the list are not there: {shortlist(absent)}. "
             "Restore them, or leave them out."
         )
-    folder, names = _relative(paths)
+    return listed_stack(*_relative(paths))
+
+
+def listed_stack(folder: str, names: list[str]) -> SliceFiles:
+    """Order the names of a list by their number; where they have none, they are in order."""
     if len(names) > 1 and not any(_NUMBER.search(_stem(name)) for name in names):
         _refuse_repeats(names)
         return SliceFiles(folder, tuple(names), tuple(range(len(names))))
-    return _one_stack(folder, names)
+    return one_stack(folder, names)
 
 
 def _relative(paths: list[str]) -> tuple[str, list[str]]:
@@ -243,21 +281,37 @@ def _relative(paths: list[str]) -> tuple[str, list[str]]:
     return folder, [os.path.relpath(p, folder) for p in absolute]
 
 
-def _one_stack(folder: str, names: list[str]) -> SliceFiles:
-    """Order the names by their slice number, or say why they are no stack."""
+def one_stack(folder: str, names: list[str], call: Call | None = None) -> SliceFiles:
+    """Order the names by their slice number, or say why they are no stack.
+
+    Parameters
+    ----------
+    folder : str
+        Absolute path; names are relative to it.
+    names : list of str
+    call : callable, optional
+        The call that opens the files of a pattern, where that isn't the path of the folder
+        and the pattern.
+
+    Raises
+    ------
+    StackError
+        When they are several stacks, or share numbers.
+    """
+    call = call or (lambda pattern: f"brainxr.open({_in_folder(folder, pattern)!r})")
     only = _only_number(names) if len(names) > 1 else None
     if only is not None:
         return _in_order(folder, *only)
     kinds = _kinds(names)
     if len(kinds) > 1:
-        raise StackError(_several_stacks(folder, kinds))
+        raise StackError(_several_stacks(folder, kinds, call))
     if len(names) == 1:
         return SliceFiles(folder, (names[0],), (0,))
     _refuse_unnumbered(folder, names)
     numbers = np.array([_numbers(name) for name in names], dtype=object)
     varying = [i for i in range(numbers.shape[1]) if len(set(numbers[:, i])) > 1]
     last = varying[-1] if varying else numbers.shape[1] - 1
-    _refuse_duplicates(folder, names, numbers, varying, last)
+    _refuse_duplicates(folder, names, numbers, varying, last, call)
     ordered = sorted(zip(numbers[:, last].tolist(), names, strict=True))
     return _in_order(folder, *zip(*ordered, strict=True))
 
@@ -338,8 +392,9 @@ def _refuse_scattered(folder: str, numbers: Sequence[int]) -> None:
 
 
 def _refuse_duplicates(
-    folder: str, names: list[str], numbers: npt.NDArray[Any], varying: list[int], last: int
-) -> None:
+    folder: str, names: list[str], numbers: npt.NDArray[Any], varying: list[int], last: int,
+    call: Call,
+) -> None:  # fmt: skip
     counts = Counter(numbers[:, last])
     if len(counts) == len(names):
         return
@@ -347,7 +402,7 @@ def _refuse_duplicates(
     for name, row in zip(names, numbers, strict=True):
         groups[tuple(row[varying[:-1]])].append(name)
     if len(groups) > 1 and all(len(group) > 1 for group in groups.values()):
-        raise StackError(_several_stacks(folder, list(groups.values())))
+        raise StackError(_several_stacks(folder, list(groups.values()), call))
     number = next(n for n, count in counts.items() if count > 1)
     twins = sorted(name for name, n in zip(names, numbers[:, last], strict=True) if n == number)
     raise StackError(
@@ -370,22 +425,26 @@ def _numbers(name: str) -> list[int]:
     return [int(digits) for digits in _NUMBER.findall(_stem(name))]
 
 
-def _several_stacks(folder: str, groups: list[list[str]]) -> str:
-    ways = "\n".join(f"  {_call(folder, group)}" for group in groups[:8])
-    more = f"\n  ... and {len(groups) - 8} more" if len(groups) > 8 else ""
+def _several_stacks(folder: str, groups: list[list[str]], call: Call) -> str:
     return (
         f"The {sum(map(len, groups))} TIFF files in {folder!r} are {len(groups)} stacks by their "
-        f"names, and a volume has one. Open the one you mean:\n{ways}{more}"
+        f"names, and a volume has one. Open the one you mean:\n"
+        f"{ways([(call(pattern_of(group)), len(group)) for group in groups])}"
     )
 
 
-def _call(folder: str, group: list[str]) -> str:
-    """The call that opens one group of names."""
-    count = f"  # {len(group)} slice{'s' if len(group) > 1 else ''}"
-    return f"brainxr.open({os.path.join(glob.escape(folder), _pattern(group))!r}){count}"
+def ways(calls: Sequence[tuple[str, int]]) -> str:
+    """Calls to paste, a line each, with the number of slices that each opens."""
+    lines = [f"  {call}  # {n} slice{'s' if n > 1 else ''}" for call, n in calls[:8]]
+    more = f"\n  ... and {len(calls) - 8} more" if len(calls) > 8 else ""
+    return "\n".join(lines) + more
 
 
-def _pattern(names: list[str]) -> str:
+def _in_folder(folder: str, pattern: str) -> str:
+    return os.path.join(glob.escape(folder), pattern)
+
+
+def pattern_of(names: list[str]) -> str:
     """A glob pattern for names of one kind: what varies becomes ``*``."""
     if len(names) == 1:
         return glob.escape(names[0])

@@ -59,7 +59,7 @@ class Spacing:
 
 def find_spacing(
     argument: SpacingLike | None, facts: FileFacts, names: Sequence[Sequence[str]],
-    axes: tuple[str, ...],
+    axes: tuple[str, ...], exact: Sequence[float | None] | None = None,
 ) -> Spacing:  # fmt: skip
     """Spacing of each axis, by the first rule that tells it.
 
@@ -74,6 +74,8 @@ def find_spacing(
         folder. A length in only one of two names is a position, not a spacing.
     axes : tuple of str
         Axes of the stack: stacked, rows (downwards), columns (across).
+    exact : sequence of (float or None), optional
+        What the file's metadata round, in µm along these axes.
 
     Warns
     -----
@@ -83,6 +85,7 @@ def find_spacing(
     """
     said = per_axis(argument, "spacing", positive=True)
     filed, rule = _from_file(facts, axes)
+    filed |= {dim: length for dim, length in zip(axes, exact or (), strict=False) if length}
     named = _from_names(names)
     values: dict[str, float] = {}
     rules: dict[str, str] = {}

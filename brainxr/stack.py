@@ -1,6 +1,6 @@
 """From a path to a lazy, labelled volume, in steps that one can see.
 
-path ── find_slices ──▶ files ── read_header ──▶ header
+path ── find_files ──▶ files ── parse_header ──▶ header
 header, names, argument ── find_spacing ──▶ spacing ──▶ VoxelGrid ──▶ coordinates
 files + header ──▶ StackArray (lazy) + coordinates ──▶ Stack ──▶ DataArray | Dataset
 """
@@ -10,20 +10,29 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from brainxr.calibration import SlicePlace
 from brainxr.citations import citation_for
-from brainxr.errors import GeometryError, SliceGapWarning, StackError, shortlist, warn
-from brainxr.grid import DIMS, VoxelGrid
+from brainxr.errors import (
+    GeometryError,
+    SliceGapWarning,
+    SpacingWarning,
+    StackError,
+    shortlist,
+    warn,
+)
+from brainxr.grid import DIMS, OFF_GRID_IN_VOXELS, VoxelGrid
 from brainxr.lazyarray import StackArray
-from brainxr.slices import PathLike, SliceFiles, find_slices
+from brainxr.locate import find_files
+from brainxr.slices import PathLike, SliceFiles
 from brainxr.spacing import Spacing, SpacingLike, find_spacing, per_axis
 from brainxr.stacksource import StackSource
-from brainxr.tiff import FileFacts, Header, read_header
+from brainxr.tiff import FileFacts, Header, parse_header
 from brainxr.volume import NAME, Volume
 
 Plane: TypeAlias = Literal["axial", "coronal", "sagittal"]
@@ -56,23 +65,25 @@ class Stack(Volume):
 def find_stack(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, missing: Missing = "keep",
+    inside: str | None = None, storage_options: Mapping[str, Any] | None = None,
 ) -> Stack:  # fmt: skip
     """Find a stack and where its voxels are; the parameters are those of `brainxr.open`.
 
     Costs one listing and the header of one file.
     """
-    files = find_slices(path)
+    files = find_files(path, inside, storage_options)
     header = _stack_header(files)
-    plane = _plane(plane, files)
+    told = _told_place(files, header)
+    plane = _plane(told.plane if plane is None and told is not None else plane, files)
     axes = PLANES[plane]
-    names = ((files.names[0], files.names[-1]), (files.folder,))
-    found = find_spacing(spacing, header.facts, names, axes)
+    names = ((files.names[0], files.names[-1]), *((hint,) for hint in files.hints))
+    found = find_spacing(spacing, header.facts, names, axes, None if told is None else told.spacing)
     source = StackSource(files, replace(header, facts=FileFacts()), axes)
-    first = per_axis(origin, "origin")
+    first = _first(axes, told) | per_axis(origin, "origin")
     grid = VoxelGrid(
         {dim: source.shape[axes.index(dim)] for dim in DIMS},
         {dim: found.micrometers[dim] for dim in DIMS},
-        {dim: first.get(dim, 0.0) for dim in DIMS},
+        {dim: first[dim] for dim in DIMS},
     )
     order = tuple(axes.index(dim) for dim in DIMS)
     kept = _handle_gaps(files, missing, source)
@@ -92,7 +103,8 @@ def find_stack(
 
 def _stack_header(files: SliceFiles) -> Header:
     """Header of the first file; several files of several pages are no stack."""
-    header = read_header(files.path(0))
+    with files.open(0) as file:
+        header = parse_header(file)
     if len(files) > 1 and header.pages > 1:
         raise StackError(
             f"Each of the {len(files)} files in {files.folder!r} has {header.pages} pages, and a "
@@ -102,10 +114,53 @@ def _stack_header(files: SliceFiles) -> Header:
     return header
 
 
+def _told_place(files: SliceFiles, header: Header) -> SlicePlace | None:
+    """Where the first slice lies by its own word, and how far it is to the next number's."""
+    told = SlicePlace.told_by(header.facts.imagej)
+    if told is None or told.plane not in PLANES:
+        return None
+    if header.pages > 1 or not told.fits(header.shape, header.facts.resolution):
+        _warn_of_change(files, "its shape or resolution is another one than when it was written")
+        return None
+    return told if len(files) == 1 else _with_steps(files, told)
+
+
+def _with_steps(files: SliceFiles, told: SlicePlace) -> SlicePlace | None:
+    """The same with the distance between numbers, by the place of the last slice."""
+    try:
+        with files.open(len(files) - 1) as file:
+            last = SlicePlace.told_by(parse_header(file).facts.imagej)
+    except StackError:  # which is told when that slice is read
+        last = None
+    spacing, start = told.spacing[0], told.origin[0]
+    if last is None or spacing is None or start is None or last.origin[0] is None:
+        return told
+    exact = (last.origin[0] - start) / spacing / float(files.positions[-1])
+    steps = round(exact)
+    if steps < 1 or abs(exact - steps) > OFF_GRID_IN_VOXELS:
+        _warn_of_change(files, "the first and the last slice are not as far apart as their numbers")
+        return None
+    return replace(told, spacing=(spacing * steps, *told.spacing[1:]))
+
+
+def _warn_of_change(files: SliceFiles, what: str) -> None:
+    warn(
+        f"What {files.path(0)!r} says of its place is not used: {what}. Say where it lies by "
+        "spacing=... and origin=....",
+        SpacingWarning,
+    )
+
+
+def _first(axes: Sequence[str], told: SlicePlace | None) -> dict[str, float]:
+    """Origin of each axis: what the first slice says, else 0."""
+    places = (None,) * 3 if told is None else told.origin
+    return {dim: place or 0.0 for dim, place in zip(axes, places, strict=True)}
+
+
 def _plane(argument: str | None, files: SliceFiles) -> Plane:
     if argument is not None and argument not in PLANES:
         raise GeometryError(f"plane={argument!r} is none of {', '.join(map(repr, PLANES))}.")
-    for name in (os.path.basename(files.folder), files.names[0]):
+    for name in (files.hints[0], files.names[0], *files.hints[1:]):
         named = [plane for plane in PLANES if plane in name.lower()]
         if argument is None and len(named) == 1:
             argument = named[0]
@@ -176,7 +231,7 @@ def _attributes(
     path: PathLike | Sequence[PathLike], files: SliceFiles, plane: Plane, spacing: Spacing,
     missing: Missing,
 ) -> dict[str, str]:  # fmt: skip
-    one = isinstance(path, str | os.PathLike)
+    one = isinstance(path, str | os.PathLike) and files.container is None
     opened = one and os.path.isfile(os.path.expanduser(path))  # type: ignore[arg-type]
     attrs = {
         "source": files.path(0) if opened else files.folder,

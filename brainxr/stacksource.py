@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.archive import KEPT_BYTES
 from brainxr.fingerprint import fingerprint_of
 from brainxr.lazyarray import Choice, PlacedArray
 from brainxr.reader import SliceReader
@@ -25,8 +26,11 @@ from brainxr.tiff import Header
 # 128 kB, 1.3 times with 256, 0.9 times with 1 MB or more; a mean 1.3, 1.1, 1.2 and 1.5 times.
 BLOCK_BYTES = 1 << 19
 
-# Bytes a second from a warm cache, and from a decoder of TIFF's strips.
-READ_BYTES, DECODED_BYTES = 4e9, 3e8
+# Bytes a second from a warm cache, from a decoder of TIFF's strips, and over a good line.
+READ_BYTES, DECODED_BYTES, FAR_BYTES_A_SECOND = 4e9, 3e8, 3e7
+
+# Of slices that are far away, so many bytes are asked for at a time.
+FAR_BYTES = 32 << 20
 
 # Files that are open at a time, so that each is opened once for all its bands.
 OPEN_FILES = 16
@@ -78,11 +82,21 @@ class StackSource:
 
     @property
     def grain(self) -> tuple[int, int, int]:
-        return (1, self.header.strip_rows if self.header.strips is None else 1, self.shape[2])
+        return (1, self._together, self.shape[2])
 
     @property
     def speed(self) -> float:
-        return DECODED_BYTES if self.header.strips is None else READ_BYTES
+        if self.files.is_far:
+            return FAR_BYTES_A_SECOND
+        decoded = self.header.strips is None or self.files.unpacks
+        return DECODED_BYTES if decoded else READ_BYTES
+
+    @property
+    def _together(self) -> int:
+        """Rows that are read together, however few of them are asked for."""
+        if self.files.unpacks:
+            return self.header.shape[0]
+        return self.header.strip_rows if self.header.strips is None else 1
 
     @property
     def piece(self) -> str:
@@ -96,6 +110,8 @@ class StackSource:
         places = self.places(np.asarray(needed[0])) if self.header.pages == 1 else [0]
         there = [place for place in places if place >= 0]
         names = [self.files.names[place] for place in there]
+        if self.files.container is not None:
+            return self.files.container.fingerprint(names)
         return fingerprint_of(names, [self.files.path(place) for place in there])
 
     def __str__(self) -> str:
@@ -136,17 +152,41 @@ class StackSource:
         """Read bands of rows, one slice after the other, into one buffer."""
         slices, rows, columns = needed
         places = self.places(np.asarray(slices))
+        if self.files.is_far:
+            yield from self._far_blocks(places, rows, columns)
+            return
         bands = self._bands(rows, len(columns))
         windows = [Window(rows[band], columns) for band in bands]
         buffer = np.empty((1, max(len(w.rows) for w in windows), len(columns)), self.dtype)
-        for first in range(0, len(places), OPEN_FILES):
-            group = places[first : first + OPEN_FILES]
+        together = self._open_together()
+        for first in range(0, len(places), together):
+            group = places[first : first + together]
             with self.reader.opened(group) as read:
                 for band, window in zip(bands, windows, strict=True):
                     block = buffer[:, : len(window.rows)]
                     for i in range(len(group)):
                         read(i, window, block[0])
                         yield (slice(first + i, first + i + 1), band, slice(None)), block
+
+    def _far_blocks(
+        self, places: Sequence[int], rows: Rows, columns: Rows
+    ) -> Iterator[tuple[tuple[slice, ...], npt.NDArray[Any]]]:
+        """Read many slices at a time, where most of the time is spent waiting for them."""
+        size = max(1, len(rows) * len(columns) * self.dtype.itemsize)
+        group = max(1, FAR_BYTES // size)
+        for first in range(0, len(places), group):
+            part = places[first : first + group]
+            block = np.empty((len(part), len(rows), len(columns)), self.dtype)
+            self.reader.read(part, rows, columns, block)
+            for i in range(len(part)):
+                where = slice(first + i, first + i + 1), slice(0, len(rows)), slice(None)
+                yield where, block[i : i + 1]
+
+    def _open_together(self) -> int:
+        """Slices that are kept open; what is unpacked is in memory as long."""
+        if not self.files.unpacks:
+            return OPEN_FILES
+        return max(1, min(OPEN_FILES, KEPT_BYTES // max(1, self.header.size)))
 
     def _bands(self, rows: Rows, width: int) -> list[slice]:
         """Rows in bands of a block each; where they are decoded, in whole strips or tiles."""
@@ -159,7 +199,10 @@ class StackSource:
         return [slice(*ends) for ends in zip(borders, [*borders[1:], len(rows)], strict=True)]
 
     def bytes_to_read(self, needed: Sequence[Rows]) -> int:
-        """Uncompressed bytes of the rows of the slices."""
+        """Uncompressed bytes of the rows of the slices; all of a file that has to be unpacked."""
+        if self.files.unpacks:
+            files = len(needed[0]) if self.header.pages == 1 else 1
+            return files * self.header.size if len(needed[0]) and len(needed[1]) else 0
         return len(needed[0]) * len(needed[1]) * self.shape[2] * self.dtype.itemsize
 
     def pieces(self, needed: Sequence[Rows]) -> npt.NDArray[np.intp]:
@@ -169,8 +212,8 @@ class StackSource:
         """As many whole slices as a task can read; of one that is too big, rows."""
         rows = 1 if isinstance(choices[1], int) else len(choices[1])
         a_row = self.shape[2] * self.dtype.itemsize
-        a_slice = max(1, rows * a_row)
-        if a_slice <= budget:
+        a_slice = max(1, (self.shape[1] if self.files.unpacks else rows) * a_row)
+        if a_slice <= budget or self.files.unpacks:
             return {0: max(1, budget // a_slice)}
         return {0: 1, 1: max(1, budget // a_row)}
 

@@ -7,7 +7,6 @@ all boxes finished ── metadata, limits of contrast ── one rename ──�
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
@@ -23,16 +22,17 @@ from brainxr.backend import stack_of
 from brainxr.blocking import SHARD, Axis, Blocking, per_axis, plan, transposed, unsharded
 from brainxr.boxwriter import BoxWriter
 from brainxr.contrast import contrast_limits
-from brainxr.errors import GeometryError, StoreError, StoreExistsError
+from brainxr.errors import GeometryError, StoreError
 from brainxr.extras import Extra
 from brainxr.grid import DIMS, VoxelGrid
 from brainxr.lazyarray import StackArray
 from brainxr.ngff import VERSIONS, Channel, Image, Level, Version, coarser, to_attributes
-from brainxr.progress import Callback, Reporter
+from brainxr.progress import Callback
 from brainxr.pyramid import METHODS, Method, scale_factors
 from brainxr.shards import CODECS, CodecName, Packing
-from brainxr.target import Target, how_to_go_on
-from brainxr.tasks import run_boxes
+from brainxr.sources import places_read, token_of
+from brainxr.target import Target
+from brainxr.tasks import write_missing
 
 MEMORY = "1 GiB"
 
@@ -120,7 +120,7 @@ class Pyramid:
     @property
     def places(self) -> list[str]:
         """Folders that it is read from."""
-        return sorted({part.source.place for part in _parts(self.data, self.source)})
+        return places_read(self.data, self.source)
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -128,22 +128,13 @@ class Pyramid:
         levels = [(level.shape, level.chunks, level.shards) for level in self.blocking.levels]
         attributes = to_json(to_attributes(self.image, self.packing.dtype))
         return {
-            "source": self._what(),
+            "source": token_of(self.data, self.source),
             "codec": self.packing.codec,
             "cut": tokenize(levels, self.blocking.box, self.options.first),
             "method": self.options.method,
             "version": self.image.version,
             "metadata": tokenize(attributes),
         }
-
-    def _what(self) -> str:
-        """Of files which part of them; of what was computed how; of values themselves."""
-        if self.source is None:
-            return tokenize(self.data.variable._data)
-        choices = [list(map(int, np.atleast_1d(choice))) for choice in self.source.choices]
-        return tokenize(
-            self.source.source.shape, str(self.source.dtype), choices, self.source.order
-        )
 
     # --- writing ---
 
@@ -156,40 +147,10 @@ class Pyramid:
             store, self.blocking, self.packing, self.options.method, self.image.version,
             self.source, self.options.first,
         )  # fmt: skip
-        finished = self._finished(writer, overwrite)
-        missing = [box for box in self.blocking.boxes if box not in set(finished)]
-        label = os.path.basename(store.target)
-        try:
-            with Reporter(label, self._sizes(), finished, progress, callback) as reporter:
-                run_boxes(
-                    writer, self.data, missing, parse_bytes(self.options.memory), reporter.finished
-                )
-        except BaseException as error:
-            error.add_note(how_to_go_on(store))
-            raise
+        memory = parse_bytes(self.options.memory)
+        write_missing(writer, self.data, memory, overwrite, progress, callback)
         self._write_metadata(store)
         store.publish()
-
-    def _finished(self, writer: BoxWriter, overwrite: bool) -> list[tuple[int, ...]]:
-        """Boxes that need not be written again; those whose slices changed are refused."""
-        store, noted = writer.store, writer.store.finished()
-        stale = [box for box, note in noted.items() if note.source != writer.fingerprint(box)]
-        if stale and not overwrite:
-            raise StoreExistsError(
-                f"The unfinished store in {store.place!r} was made of files that were "
-                f"changed since: {len(stale)} of {len(noted)} finished slabs. Put the files back, "
-                "or have those slabs made again by overwrite=True."
-            )
-        store.forget(stale)
-        return [box for box in noted if box not in set(stale)]
-
-    def _sizes(self) -> dict[tuple[int, ...], int]:
-        """Bytes of each box."""
-        itemsize = self.data.dtype.itemsize
-        return {
-            box: itemsize * int(np.prod([p.stop - p.start for p in self.blocking.place(box)]))
-            for box in self.blocking.boxes
-        }
 
     def _write_metadata(self, store: Target) -> None:
         files: dict[str, bytes] = {}
@@ -204,7 +165,7 @@ class Pyramid:
         image = replace(self.image, channels=(Channel(self.image.name or "0", limits),))
         attributes = to_attributes(image, self.packing.dtype)
         for name, content in (files | group_files(image.version, attributes)).items():
-            store.write(name, memoryview(content))
+            store.write(name, [content])
 
 
 def as_stored(volume: xr.DataArray) -> xr.DataArray:
@@ -267,17 +228,6 @@ def _blocking(
     cut = plan(axes, data.dtype.itemsize, options.memory)
     cut = transposed(cut, np.argsort(order).tolist())
     return unsharded(cut) if options.version == "0.4" else cut
-
-
-def _parts(data: xr.DataArray, source: StackArray | None) -> list[StackArray]:
-    """The parts of stacks and stores that are read for it."""
-    if source is not None:
-        return [source]
-    if data.chunks is None:
-        return []
-    from brainxr.daskarray import stacks_read
-
-    return stacks_read(data.data)
 
 
 def _slowest_first(data: xr.DataArray, source: StackArray | None) -> list[int]:

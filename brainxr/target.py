@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -43,18 +43,22 @@ class Target(Protocol):
         Path or URL at which it will stand.
     place : str
         Where what is unfinished lies.
+    holds : float
+        What it has in memory of a box that is being written, in boxes, at most.
     """
 
     @property
     def target(self) -> str: ...
     @property
     def place(self) -> str: ...
+    @property
+    def holds(self) -> float: ...
 
     def begin(self, recipe: Mapping[str, Any], overwrite: bool) -> None:
         """Begin, or go on where the same was begun before."""
 
-    def write(self, key: str, content: memoryview) -> None:
-        """Write a file of the store."""
+    def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Write a file of the store; each piece is only there until the next is asked for."""
 
     def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
         """Wait until these files of a box are safe, and note that they are written."""
@@ -98,6 +102,6 @@ def something_else(target: Target, begun: Mapping[str, Any], recipe: Mapping[str
         for key, value in recipe.items() if begun.get(key) != value
     ]  # fmt: skip
     return (
-        f"{target.place!r} has the unfinished store of something else: {'; '.join(unlike)}. Ask "
+        f"{target.place!r} has what was begun of something else: {'; '.join(unlike)}. Ask "
         "for the same as then to go on, or begin again with overwrite=True, or remove that folder."
     )

@@ -7,8 +7,7 @@ file for it. So the first slice of a stack is parsed here, and of the others onl
 
 from __future__ import annotations
 
-import errno
-import os
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,9 +18,9 @@ import numpy.typing as npt
 import tifffile
 
 from brainxr.errors import SliceReadError, StackError, shortlist
-from brainxr.filekinds import refuse_no_file
 from brainxr.ifd import ONE_READ, Entry, read_directory
-from brainxr.rows import Strips, read_bytes, truncated
+from brainxr.openfile import OpenFile, open_file, truncated, unreadable
+from brainxr.rows import Strips
 from brainxr.segments import Segments
 from brainxr.soundness import refuse_lost, refuse_unsound
 
@@ -90,17 +89,29 @@ class Header:
         """What has to be the same in all slices of a stack."""
         return self.shape, self.dtype, self.pages, self.photometric, self.orientation
 
-    def is_that_of(self, descriptor: int) -> bool:
+    def is_that_of(self, file: OpenFile) -> bool:
         """Whether an open file is described by the same bytes."""
         start, found = self.fingerprint[-1]
         end = start + len(found)
         if end > ONE_READ:
-            return all(read_bytes(descriptor, at, len(b)) == b for at, b in self.fingerprint)
-        head = read_bytes(descriptor, 0, end)
+            return all(file.read(at, len(b)) == b for at, b in self.fingerprint)
+        head = file.read(0, end)
         return all(head.startswith(found, at) for at, found in self.fingerprint)
 
 
 def read_header(path: str) -> Header:
+    """Read the header of a file of slices on the disk; no pixel is read.
+
+    Raises
+    ------
+    SliceReadError, StackError
+        As `parse_header`, or when there is no such file.
+    """
+    with open_file(path) as file:
+        return parse_header(file)
+
+
+def parse_header(file: OpenFile) -> Header:
     """Read the header of a file of slices; no pixel is read.
 
     Raises
@@ -110,13 +121,13 @@ def read_header(path: str) -> Header:
     StackError
         When its pages are no grey-value slices.
     """
-    size = _size(path)
+    path, size = file.path, file.size
     if size == 0:
         raise SliceReadError(f"{path!r} is empty (0 bytes), so it is no TIFF slice. Restore it.")
     try:
         # one file of an OME set speaks for itself, not for the others that it names
-        with tifffile.TiffFile(path, _multifile=False) as tif:
-            header = _parse(tif, path, size)
+        with tifffile.TiffFile(file.for_a_parser(), _multifile=False) as tif:
+            header = _parse(tif, file)
     except StackError:
         raise
     except PermissionError as error:
@@ -126,12 +137,13 @@ def read_header(path: str) -> Header:
             f"{path!r} can't be read as TIFF ({_reason(error)}). It is damaged, truncated or of "
             f"another format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."
         ) from error
-    if size < header.needed:
-        raise SliceReadError(truncated(path, size, header.needed))
+    if not file.has(header.needed):
+        found = size if size < header.needed else "fewer"
+        raise SliceReadError(truncated(path, found, header.needed))
     return header
 
 
-def read_segment_table(path: str, header: Header, page: int) -> Segments:
+def read_segment_table(file: OpenFile, header: Header, page: int) -> Segments:
     """Where the encoded strips or tiles of one page lie, and how they are decoded.
 
     Costs a parsed page, 0.1 ms; no pixel is read.
@@ -142,14 +154,14 @@ def read_segment_table(path: str, header: Header, page: int) -> Segments:
         When the page can't be parsed.
     """
     try:
-        with tifffile.TiffFile(path, _multifile=False) as tif:
+        with tifffile.TiffFile(file.for_a_parser(), _multifile=False) as tif:
             return _segments(
                 _page_at(tif, header.ifds[page], page) if header.ifds else tif.pages[0]
             )
     except Exception as error:  # whatever a damaged file makes of a parser
         raise SliceReadError(
-            f"{path!r}, page {page}, can't be read as TIFF ({_reason(error)}). Restore it from "
-            "its source."
+            f"{file.path!r}, page {page}, can't be read as TIFF ({_reason(error)}). Restore it "
+            "from its source."
         ) from error
 
 
@@ -168,57 +180,45 @@ def differences(header: Header, first: Header) -> str | None:
     return None
 
 
-def write_slice(path: str, image: npt.NDArray[Any], spacing: Mapping[str, float]) -> None:
-    """Write an uncompressed slice, one strip, with its spacing in ImageJ's metadata.
+def encode_slice(
+    image: npt.NDArray[Any], description: str, spacing: tuple[float, float],
+    compression: str | None = None,
+) -> memoryview:  # fmt: skip
+    """A file of one slice, as bytes.
+
+    Uncompressed it is one strip, in which rows are read where they lie; compressed it is
+    strips of about 256 kB, of which a few rows need few.
 
     Parameters
     ----------
-    path : str
-    image : numpy.ndarray of uint8, uint16 or float32, shape (y, x)
-    spacing : mapping of str to float
-        In µm along z, y and x.
+    image : numpy.ndarray of bool, int or float, shape (rows, columns)
+    description : str
+        In ASCII, such as `calibration.imagej_description` makes.
+    spacing : tuple of float
+        Of rows and columns, in µm.
+    compression : {"deflate", "lzw"}, optional
     """
+    file = io.BytesIO()
     tifffile.imwrite(
-        path,
+        file,
         image,
-        imagej=True,
         byteorder="<",  # ImageJ's own is the other one, which every reader had to turn round
-        resolution=(1 / spacing["x"], 1 / spacing["y"]),
-        metadata={"unit": "um", "spacing": spacing["z"]},
+        photometric="minisblack",
+        description=description,
+        metadata=None,  # the description is all
+        software=False,
+        # as ImageJ writes them: pixels a unit, and which one that is stands in the text;
+        # Bio-Formats multiplies those of a centimetre and takes ImageJ's unit besides
+        resolution=(1 / spacing[1], 1 / spacing[0]),
+        resolutionunit="none",
+        compression=compression,
     )
-
-
-# --- errors ------------------------------------------------------------------------
-
-
-def _size(path: str) -> int:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise SliceReadError(unreadable(path, error)) from error
-    refuse_no_file(path, status.st_mode)
-    return status.st_size
+    return file.getbuffer()
 
 
 def _reason(error: Exception) -> str:
     """What a parser said, or at least by which kind of error: MemoryError says nothing."""
     return str(error) or type(error).__name__
-
-
-def unreadable(path: str, error: OSError) -> str:
-    """The message for a file that the system doesn't let us read."""
-    if isinstance(error, FileNotFoundError):
-        return f"{path!r} is not there (any more). Restore it, or open the stack again."
-    if isinstance(error, PermissionError):
-        return f"{path!r} may not be read: permission denied. Ask its owner for read access."
-    if error.errno == errno.ELOOP:
-        return f"{path!r} is a link that leads back to itself (a loop). Put the slice there."
-    if error.errno == errno.ENXIO:
-        return f"{path!r} is a socket, and a slice is a plain file. Move it elsewhere."
-    return (
-        f"{path!r} can't be read: {error.strerror or error}. Look after the disk or the network "
-        "that it is on, and open the stack again."
-    )
 
 
 def _page_at(tif: tifffile.TiffFile, offset: int, index: int) -> Any:
@@ -245,25 +245,26 @@ def _segments(page: Any) -> Segments:
 # --- parsing ----------------------------------------------------------------------
 
 
-def _parse(tif: tifffile.TiffFile, path: str, size: int) -> Header:
+def _parse(tif: tifffile.TiffFile, file: OpenFile) -> Header:
     page: Any = tif.pages.first
+    path = file.path
     _refuse_colour(page, path)
     refuse_unsound(page, path)
     pages = _count_pages(tif, path)
-    refuse_lost(tif.pages, partial(_read, tif), path, size)
+    refuse_lost(tif.pages, partial(_read, tif), path, file.size)
     strips = _strips(tif, pages)
     described = pages > 1 and strips is None
     return Header(
         shape=(page.imagelength, page.imagewidth),
         dtype=np.dtype(page.dtype).newbyteorder("="),
         pages=pages,
-        size=size,
+        size=file.size,
         needed=_needed(_pages(tif) if described else [page], page.imagelength, strips),
         strips=strips,
         strip_rows=page.chunks[0],
         ifds=tuple(p.offset for p in _pages(tif)) if described else (),
         fingerprint=_fingerprint(tif, page),
-        manner=_manner(tif, page, size),
+        manner=_manner(file, page),
         facts=_facts(tif, page),
         photometric=getattr(page.photometric, "name", "MINISBLACK"),
         orientation=page.tags.valueof(274, 1),
@@ -353,9 +354,9 @@ def _fingerprint(tif: tifffile.TiffFile, page: Any) -> tuple[tuple[int, bytes], 
     return tuple((start, _read(tif, start, stop - start)) for start, stop in _merged(spans))
 
 
-def _manner(tif: tifffile.TiffFile, page: Any, size: int) -> tuple[Entry, ...] | None:
+def _manner(file: OpenFile, page: Any) -> tuple[Entry, ...] | None:
     """How the first page is stored by our own reading, where tifffile reads the same there."""
-    directory = read_directory(tif.filehandle.fileno(), size, page.offset)
+    directory = read_directory(file, page.offset)
     tables = (page.dataoffsets, page.databytecounts)
     if directory is None or not all(map(np.array_equal, directory[1:3], tables)):
         return None

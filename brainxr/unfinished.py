@@ -1,4 +1,4 @@
-"""A store while it is being written: beside its place, until it is whole.
+"""A store, or a folder of slices, while it is being written: beside its place, until it is whole.
 
     .NAME.partial/recipe.json   what is made of what: only the same goes on
                  /finished/...  a file for each box that is written and on the disk
@@ -14,9 +14,10 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,15 @@ class Unfinished:
     ----------
     target : str
         Absolute path at which it will stand.
+    is_ours : callable
+        Whether a folder is one that may be replaced by it; a function of a module.
+    kind : str
+        What such a folder is, for messages.
     """
 
     target: str
+    is_ours: Callable[[str], bool] = is_store
+    kind: str = "Zarr store"
 
     @property
     def folder(self) -> Path:
@@ -81,7 +88,7 @@ class Unfinished:
             for name in ("finished", "store"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             if not (self.folder / "recipe.json").exists():
-                _write(self.folder / "recipe.json.new", json.dumps(recipe, indent=1).encode())
+                _write(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
                 os.replace(self.folder / "recipe.json.new", self.folder / "recipe.json")
 
     def _bring_back(self) -> None:
@@ -98,9 +105,9 @@ class Unfinished:
                 f"{self.target!r} is there already. Name another place, or replace it by "
                 "overwrite=True, once the new one is complete."
             )
-        if not is_store(self.target) or not os.path.isdir(self.target):
+        if not os.path.isdir(self.target) or not self.is_ours(self.target):
             raise StoreExistsError(
-                f"{self.target!r} is there already and is no Zarr store, so overwrite=True does "
+                f"{self.target!r} is there already and is no {self.kind}, so overwrite=True does "
                 "not replace it. Name another place, or remove it yourself."
             )
 
@@ -120,11 +127,16 @@ class Unfinished:
 
     # --- writing ---
 
-    def write(self, key: str, content: memoryview) -> None:
+    @property
+    def holds(self) -> float:
+        """Nothing: each piece goes to the file when it is there."""
+        return 0.0
+
+    def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
         """Write a file of the store."""
         path = self.folder / "store" / key
         with self._writing(path):
-            _write(path, content)
+            _write(path, pieces)
 
     def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
         """Wait until the disk has these files of a box, and note that they are written."""
@@ -133,7 +145,7 @@ class Unfinished:
                 _sync(self.folder / "store" / key)
         path = self.folder / "finished" / box_name(box)
         with self._writing(path):
-            _write(path.with_suffix(".new"), note.to_bytes())
+            _write(path.with_suffix(".new"), [note.to_bytes()])
             _sync(path.with_suffix(".new"))
             os.replace(path.with_suffix(".new"), path)
 
@@ -186,17 +198,18 @@ class Unfinished:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _write(path: Path, content: bytes | memoryview) -> None:
+def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    with _open(path) as file:
+        for piece in pieces:
+            _write_all(file.fileno(), memoryview(piece))
+
+
+def _open(path: Path) -> FileIO:
     try:
-        _write_file(path, content)
+        return open(path, "wb", buffering=0)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_file(path, content)
-
-
-def _write_file(path: Path, content: bytes | memoryview) -> None:
-    with open(path, "wb", buffering=0) as file:
-        _write_all(file.fileno(), memoryview(content))
+        return open(path, "wb", buffering=0)
 
 
 def _write_all(descriptor: int, content: memoryview) -> None:

@@ -17,8 +17,11 @@ from brainxr.background import event_loop_runs, keep_responsive, wait_for_planes
 from brainxr.cost import refuse_too_big
 from brainxr.display import refuse_without_display
 from brainxr.errors import GeometryError, MissingExtraError
+from brainxr.following import BUDGET, follow_axes
 from brainxr.grid import DIMS
 from brainxr.layers import image_layer, layer_dims, middle_present, thin_axes
+from brainxr.orthoviews import link_planes
+from brainxr.preview import Budget
 
 if TYPE_CHECKING:
     import napari
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 
 
 def view(
-    data: xr.DataArray, viewer: ViewerModel | None = None, *, block: bool | None = None,
-    **layer_kwargs: Any,
+    data: xr.DataArray, viewer: ViewerModel | None = None, *, planes: bool = False,
+    block: bool | None = None, preview: int | str | None = None, **layer_kwargs: Any,
 ) -> ViewerModel:  # fmt: skip
     """Show a volume, or any selection or reduction of one, in napari at its true place.
 
@@ -42,10 +45,17 @@ def view(
         With axes among z, y, x in any order, and coordinates in a unit of length.
     viewer : napari.Viewer or napari.components.ViewerModel, optional
         Where to add the layer. Default: a new window.
+    planes : bool
+        Whether to part the window into axial, coronal and sagittal views, linked at one
+        point with a crosshair and its place in mm. A click or the key T moves the
+        point. Each view reads its own plane, and no more.
     block : bool, optional
         Whether to wait until the window is closed. Default: in a script, where the
         window would vanish at the end, yes; in IPython, in a notebook, with an
         event loop running, or with a viewer that was given, no.
+    preview : int or str, optional
+        Bytes of what is shown in three dimensions, at most, such as ``"1 GB"``: of a
+        volume that is larger a coarser level, or every n-th voxel. Default: 512 MB.
     **layer_kwargs
         Passed to ``viewer.add_image``: ``colormap="magma"``, ``name=...``; they
         replace what is found here.
@@ -57,7 +67,7 @@ def view(
     Raises
     ------
     MissingExtraError
-        When napari is not installed.
+        When napari is not installed, or what `planes` needs.
     DisplayError
         When there is no display on which to open a window.
     GeometryError
@@ -65,6 +75,8 @@ def view(
         the viewer.
     TooBigError
         When a single plane would not fit in memory.
+    ValueError
+        When `preview` is no number of bytes.
 
     Examples
     --------
@@ -76,21 +88,36 @@ def view(
     """
     is_new = viewer is None
     if viewer is None:
-        viewer = open_window(data, **layer_kwargs)
-        keep_responsive(viewer)
+        viewer = open_window(data, preview=preview, **layer_kwargs)
     else:
-        add_layer(viewer, data, **layer_kwargs)
+        add_layer(viewer, data, preview=preview, **layer_kwargs)
+    if planes:
+        _link_planes(viewer, data, is_new)
     if block or (block is None and is_new and _is_script()):
         _wait_for(viewer)
     return viewer
 
 
-def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any) -> napari.Viewer:
+def _link_planes(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
+    try:
+        if is_new:
+            move_to(viewer, data, {**middle_present(data), **thin_axes(data)}, everywhere=True)
+        link_planes(viewer)
+    except BaseException:
+        if is_new:
+            viewer.close()
+        raise
+
+
+def open_window(
+    data: xr.DataArray, *, hidden: bool = False, preview: int | str | None = None,
+    **layer_kwargs: Any,
+) -> napari.Viewer:  # fmt: skip
     """A new window with one layer, or none where there was an error.
 
     Parameters
     ----------
-    data, **layer_kwargs
+    data, preview, **layer_kwargs
         As of `view`.
     hidden : bool
         Whether it is drawn without being seen.
@@ -98,12 +125,12 @@ def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any
     _napari()
     if not hidden:
         refuse_without_display()  # before anything is read for the contrast
-    layer = _layer(data, layer_kwargs)
+    Budget.of(preview)
+    layer = prepare_layer(data, **layer_kwargs)
     viewer = _new_window(hidden)
-    if hidden:
-        wait_for_planes(viewer)
+    (wait_for_planes if hidden else keep_responsive)(viewer)
     try:
-        _add(viewer, *layer, layer_kwargs)
+        _add(viewer, *layer, layer_kwargs, preview)
     except BaseException:
         viewer.close()  # an empty window would stay
         raise
@@ -111,19 +138,36 @@ def open_window(data: xr.DataArray, *, hidden: bool = False, **layer_kwargs: Any
     return viewer
 
 
-def add_layer(viewer: ViewerModel, data: xr.DataArray, **layer_kwargs: Any) -> None:
+def add_layer(
+    viewer: ViewerModel, data: xr.DataArray, *, preview: int | str | None = None,
+    **layer_kwargs: Any,
+) -> None:  # fmt: skip
     """Add a layer to a viewer, and move it there if it is a plane."""
-    values, kwargs = _layer(data, layer_kwargs)
-    _refuse_other_axes(viewer, kwargs["axis_labels"])
-    _add(viewer, values, kwargs, layer_kwargs)
-    _turn_to(viewer, data, is_new=False)
+    Budget.of(preview)
+    layer = prepare_layer(data, **layer_kwargs)
+    add_prepared(viewer, data, layer, preview=preview, **layer_kwargs)
 
 
-def _layer(data: xr.DataArray, own: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def prepare_layer(data: xr.DataArray, **layer_kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """What a viewer is given, with all that is read beforehand: a few planes for the contrast.
+
+    Touches no viewer, so it may be done in any thread.
+    """
     thick = [dim for dim in layer_dims(data) if data.sizes.get(dim, 1) > 1]
     refuse_too_big(data, sorted(thick, key=data.sizes.__getitem__)[-2:])
-    values, kwargs, _ = image_layer(data, **own)
+    values, kwargs, _ = image_layer(data, **layer_kwargs)
     return values, kwargs
+
+
+def add_prepared(
+    viewer: ViewerModel, data: xr.DataArray, layer: tuple[Any, dict[str, Any]], *,
+    preview: int | str | None = None, **layer_kwargs: Any,
+) -> None:  # fmt: skip
+    """Add to a viewer what `prepare_layer` made of the data."""
+    values, kwargs = layer
+    _refuse_other_axes(viewer, kwargs["axis_labels"])
+    _add(viewer, values, kwargs, layer_kwargs, preview)
+    _turn_to(viewer, data, is_new=False)
 
 
 def _wait_for(viewer: ViewerModel) -> None:
@@ -131,41 +175,32 @@ def _wait_for(viewer: ViewerModel) -> None:
         _napari().run()
 
 
-def _add(viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str, Any]) -> None:
+def _add(
+    viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str, Any],
+    preview: int | str | None,
+) -> None:  # fmt: skip
     """Add the layer; arguments that an older napari doesn't know are left out if they are ours."""
     known = inspect.signature(type(viewer).add_image).parameters
-    layer = viewer.add_image(
-        values, **{key: value for key, value in kwargs.items() if key in known or key in own}
-    )
+    kwargs = {key: value for key, value in kwargs.items() if key in known or key in own}
+    # in three dimensions napari would read all of it at once
+    visible = kwargs.pop("visible", True)
+    layer = viewer.add_image(values, visible=visible and viewer.dims.ndisplay == 2, **kwargs)
     low, high = layer.contrast_limits
     # napari would let the slider go no further than the limits themselves
     layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
     watch_added(viewer)
-    if layer.metadata.get("levels") is not None and kwargs["multiscale"]:
-        _follow_axes(viewer, layer)
+    layer.metadata[BUDGET] = Budget.of(preview, _largest_side(viewer))
+    follow_axes(viewer, layer)
+    if layer.visible != visible:  # saying it again would read it again
+        layer.visible = visible
 
 
-def _follow_axes(viewer: ViewerModel, layer: Any) -> None:
-    """Give a layer other levels whenever the viewer displays other axes."""
-    known: set[tuple[int, ...]] = {(layer.ndim - 2, layer.ndim - 1)}
-    emitters = (viewer.dims.events.order, viewer.dims.events.ndisplay)
-
-    def follow(event: Any = None) -> None:
-        if layer not in viewer.layers:
-            for emitter in emitters:
-                emitter.disconnect(follow)
-            return
-        missing = viewer.dims.ndim - layer.ndim
-        displayed = tuple(sorted(axis - missing for axis in viewer.dims.displayed))
-        if displayed not in known:
-            known.clear()
-            known.add(displayed)
-            layer.data = layer.metadata["levels"].shown(displayed)
-
-    for emitter in emitters:
-        # before napari slices the layer, which would read planes of levels for other axes
-        emitter.connect(follow, position="first")
-    follow()
+def _largest_side(viewer: ViewerModel) -> int | None:
+    """Voxels of a volume along each axis that the graphics card takes, as napari asked it."""
+    window: Any = getattr(viewer, "window", None)
+    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
+    sizes = getattr(canvas, "max_texture_sizes", None)  # of which napari has no public name
+    return None if not sizes or not sizes[1] else int(sizes[1])
 
 
 def _slider_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float, float]:
@@ -228,13 +263,15 @@ def _turn_to(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
         viewer.reset_view()
 
 
-def move_to(viewer: ViewerModel, data: xr.DataArray, places: Mapping[str, float]) -> None:
-    """Move the sliders to places in µm along axes of the data that are not displayed."""
+def move_to(
+    viewer: ViewerModel, data: xr.DataArray, places: Mapping[str, float], everywhere: bool = False
+) -> None:
+    """Move the point to places in µm along axes of the data that are not displayed, or all."""
     names = [str(dim) for dim in layer_dims(data)]
     first = viewer.dims.ndim - len(names)
     for name, position in places.items():
         axis = first + names.index(name)
-        if axis not in viewer.dims.displayed:
+        if everywhere or axis not in viewer.dims.displayed:
             viewer.dims.set_point(axis, position * _world_units_per_micrometer(viewer, axis))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ def checked_target(path: PathLike, suffixes: Sequence[str], what: str) -> Path:
         When its folder is not there, or a folder is in its place.
     """
     target = Path(os.path.abspath(os.path.expanduser(path)))
-    if target.suffix.lower() not in suffixes:
+    if not target.name.lower().endswith(tuple(suffixes)):
         found = f"ends with {target.suffix!r}" if target.suffix else "has no ending"
         example = target.with_suffix(suffixes[0]).name
         raise ValueError(
@@ -75,3 +76,26 @@ def _named(error: OSError, target: Path) -> OSError:
         f"{str(target)!r} can't be written: {said}. What was there before is as it was; make "
         "room, or name another place."
     )
+
+
+def refuse_full_disk(needed: int, folder: Path) -> None:
+    """Refuse to begin what a disk has no room for.
+
+    Parameters
+    ----------
+    needed : int
+        Bytes.
+    folder : pathlib.Path
+        In which it will be written; it need not be there yet.
+
+    Raises
+    ------
+    OSError
+    """
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise OSError(
+            f"It needs {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free in "
+            f"{str(there)!r}. Make room there, or name another place."
+        )

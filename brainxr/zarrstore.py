@@ -19,21 +19,13 @@ import numpy.typing as npt
 from brainxr.errors import EmptyStackError, MissingExtraError, StoreError, StoreReadError
 from brainxr.rows import Rows
 from brainxr.slices import PathLike
+from brainxr.urls import is_url, shown, without_secrets
 
 if TYPE_CHECKING:
     import zarr
 
 # What a folder has in it that is a Zarr group or array.
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
-
-
-def is_url(path: str) -> bool:
-    """Whether it is a URL, and no path on this machine.
-
-    >>> is_url("s3://bucket/brain.ome.zarr"), is_url("C:/brain.ome.zarr")
-    (True, False)
-    """
-    return "://" in path
 
 
 def is_store(path: object) -> bool:
@@ -57,19 +49,23 @@ class Location:
     Attributes
     ----------
     path : str
-        Absolute path, or URL.
+        Absolute path, or URL as it may be shown.
     options : dict
         Of fsspec, for a URL: ``{"anon": True}``.
+    url : str
+        With user and password, where it has them.
     """
 
     path: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    url: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, path: PathLike, options: Mapping[str, Any] | None = None) -> Location:
         name = os.fspath(path)
         whole = name if is_url(name) else os.path.abspath(os.path.expanduser(name))
-        return cls(whole.rstrip("/\\"), dict(options or {}))
+        whole = whole.rstrip("/\\")
+        return cls(shown(whole) if is_url(whole) else whole, dict(options or {}), whole)
 
     @property
     def is_local(self) -> bool:
@@ -77,7 +73,8 @@ class Location:
 
     def inside(self, path: str) -> Location:
         """A place within it."""
-        return Location(f"{self.path}/{path.strip('/')}", self.options)
+        inner = path.strip("/")
+        return Location(f"{self.path}/{inner}", self.options, f"{self.url or self.path}/{inner}")
 
     def open(self) -> zarr.Group | zarr.Array[Any]:
         """The group or array that is there.
@@ -100,7 +97,8 @@ class Location:
             return opened
         except ImportError as error:
             raise MissingExtraError(
-                f"{self.path!r} can't be opened: {error}. Install what fsspec needs for it."
+                f"{self.path!r} can't be opened: {self._told(error)}. Install what "
+                "fsspec needs for it."
             ) from error
         except FileNotFoundError as error:
             raise EmptyStackError(
@@ -108,7 +106,9 @@ class Location:
                 f"{', '.join(_MARKS[:3])} is there. Check the path, or restore the file."
             ) from error
         except OSError as error:
-            raise StoreReadError(f"{self.path!r} can't be read: {error}. Restore it.") from error
+            raise StoreReadError(
+                f"{self.path!r} can't be read: {self._told(error)}. Restore it."
+            ) from error
         except (
             AttributeError,
             KeyError,
@@ -117,8 +117,12 @@ class Location:
         ) as error:  # no JSON, or not that of Zarr
             raise StoreError(
                 f"The metadata of {self.path!r} are damaged or not of Zarr 2 or 3 "
-                f"({type(error).__name__}: {error}). Restore them, or make the store again."
+                f"({type(error).__name__}: {self._told(error)}). Restore them, or make the store "
+                "again."
             ) from error
+
+    def _told(self, error: Exception) -> str:
+        return without_secrets(str(error), self.options)
 
     def _store(self) -> Any:
         from zarr.storage import FsspecStore, LocalStore
@@ -127,9 +131,13 @@ class Location:
             return LocalStore(self.path, read_only=True)
         options = dict(self.options)
         try:
-            return FsspecStore.from_url(self.path, storage_options=options, read_only=True)
+            return FsspecStore.from_url(
+                self.url or self.path, storage_options=options, read_only=True
+            )
         except ValueError as error:
-            raise StoreError(f"{self.path!r} is no URL that fsspec opens: {error}.") from error
+            raise StoreError(
+                f"{self.path!r} is no URL that fsspec opens: {self._told(error)}."
+            ) from error
 
 
 @dataclass

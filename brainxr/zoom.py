@@ -21,11 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.laidout import NOTHING, LaidOut
 from brainxr.lazyarray import PlacedArray, StackArray
-
-# Bytes of the level that is shown in three dimensions, at most where there is one so
-# small: it goes to the graphics card as a whole.
-VOLUME_BYTES = 64 << 20
+from brainxr.preview import Budget, Lazy, middles
 
 # A level that is hardly coarser than the selection is none of its levels.
 LEAST_FACTOR = 1.01
@@ -52,7 +50,7 @@ class LazyLevel:
     napari slices a level twice: first the tile, then the plane.
     """
 
-    def __init__(self, array: StackArray) -> None:
+    def __init__(self, array: Lazy) -> None:
         self.array = array
         self.shape = array.shape
         self.dtype = array.dtype
@@ -100,8 +98,8 @@ class Coarser:
 
     def nearest(self, axis: int, finest: int, size: int) -> npt.NDArray[np.intp]:
         """Voxel of this level in the middle of each of so many equal parts of an axis."""
-        middles = (np.arange(size) + 0.5) * (finest / size) - 0.5
-        places = np.rint((middles - self.first[axis]) / self.factors[axis])
+        centres = (np.arange(size) + 0.5) * (finest / size) - 0.5
+        places = np.rint((centres - self.first[axis]) / self.factors[axis])
         return np.asarray(places.clip(0, self.array.shape[axis] - 1), np.intp)
 
 
@@ -111,41 +109,53 @@ class Zoom:
 
     Attributes
     ----------
-    finest : StackArray
+    finest : StackArray or LaidOut
+        Laid out where planes are missing in between.
     coarser : tuple of Coarser
         In the order of the pyramid.
     """
 
-    finest: StackArray
+    finest: Lazy
     coarser: tuple[Coarser, ...]
 
     @classmethod
     def of(
-        cls, finest: StackArray, lines: Mapping[str, Line], levels: Sequence[PlacedArray]
+        cls, finest: Lazy, lines: Mapping[str, Line], levels: Sequence[PlacedArray]
     ) -> Zoom | None:
         """The levels that are coarser than what is shown; None where there is none."""
         placed = (Coarser.of(level, lines) for level in levels)
         coarser = tuple(level for level in placed if max(map(abs, level.factors)) > LEAST_FACTOR)
         return cls(finest, coarser) if coarser else None
 
-    def shown(self, displayed: Collection[int]) -> list[LazyLevel]:
+    def shown(self, displayed: Collection[int], budget: Budget | None = None) -> list[LazyLevel]:
         """Levels for a viewer that displays these axes, finest first.
 
         In a plane each is as fine across it as level 0. In three dimensions they end
-        with the first that is small enough for a graphics card.
+        with the first that may be shown as a whole.
         """
+        budget = budget or Budget()
         levels = [LazyLevel(self.finest)]
         for level in self.coarser:
-            if len(displayed) > 2 and levels[-1].array.nbytes <= VOLUME_BYTES:
+            if len(displayed) > 2 and budget.fits(levels[-1].shape, levels[-1].dtype):
                 break
             array = self._on_grid(level, displayed)
             if array.size < levels[-1].size:
                 levels.append(LazyLevel(array))
         return levels
 
-    def _on_grid(self, level: Coarser, displayed: Collection[int]) -> StackArray:
-        key = []
+    def _on_grid(self, level: Coarser, displayed: Collection[int]) -> Lazy:
+        places = []
         for axis, finest in enumerate(self.finest.shape):
             size = level.size(axis, finest) if axis in displayed else finest
-            key.append(level.nearest(axis, finest, size))
-        return level.array.select(tuple(key))
+            places.append(self._without_gaps(axis, level.nearest(axis, finest, size)))
+        if any((part == NOTHING).any() for part in places):
+            return LaidOut(level.array, places)
+        return level.array.select(tuple(places))
+
+    def _without_gaps(self, axis: int, places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Nothing of a level where nothing is shown of the volume, though there may be some."""
+        if not isinstance(self.finest, LaidOut):
+            return places
+        shown = self.finest.places[axis]
+        assert not isinstance(shown, int)  # a layer has all its axes
+        return np.where(shown[middles(len(shown), len(places))] == NOTHING, NOTHING, places)

@@ -58,6 +58,7 @@ def photograph(
         time.sleep(0.01)
     viewer.reset_view(reset_camera_angle=False)
     viewer.scene.camera.zoom *= zoom
+    QApplication.processEvents()  # the scale bar follows the camera
     picture = viewer.screenshot(canvas_only=canvas_only, flash=False)
     viewer.close()
     return Image.fromarray(picture[..., :3])

@@ -106,6 +106,34 @@ def test_a_long_read_keeps_the_picture_and_the_window(
 
 
 @pytest.mark.window
+def test_a_quick_plane_is_not_replaced_by_a_slow_one_before_it(
+    sagittal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turned to a plane that is there at once while the last one is being read."""
+    vol: xr.DataArray = sagittal.layers[0].metadata["xarray"]
+    go_on = threading.Event()
+    read = SliceReader.read
+
+    def slow(self: SliceReader, *arguments: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            assert go_on.wait(20)
+        read(self, *arguments)
+
+    monkeypatch.setattr(SliceReader, "read", slow)
+    in_event_loop(
+        lambda: monkeypatch.setattr(background, "LONGEST_WAIT", 0),
+        lambda: sagittal.dims.set_current_step(2, 7),
+        lambda: monkeypatch.setattr(background, "LONGEST_WAIT", 60),
+        lambda: setattr(sagittal.dims, "order", (0, 1, 2)),
+        lambda: sagittal.dims.set_current_step(0, 5),
+        go_on.set,
+        until=lambda: sagittal.layers[0].loaded and not sagittal._layer_slicer._layers_to_task,
+    )
+    in_event_loop(until=lambda: drawn(sagittal).shape == vol[5].shape)
+    np.testing.assert_array_equal(drawn(sagittal), vol[5])
+
+
+@pytest.mark.window
 def test_of_many_steps_the_last_is_shown(sagittal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "LONGEST_WAIT", 0)
     steps = [lambda place=place: sagittal.dims.set_current_step(2, place) for place in range(12)]

@@ -16,13 +16,14 @@ import tifffile
 from conftest import ByteCounter
 
 from benchmarks import __main__ as command
-from benchmarks import limits, measure, memory, oracle, report, window, work
+from benchmarks import conversion, doors, limits, measure, memory, oracle, report, window, work
 from benchmarks.graphs import Graph, graphs
 from benchmarks.measure import Cell, Job
 from benchmarks.peers import PEERS, Peer
 from benchmarks.results import Results
-from benchmarks.stacks import PLAIN, Size, Stacks, layouts, paths_of
+from benchmarks.stacks import MNI152, PLAIN, Size, Stacks, layouts, paths_of, store_of
 from benchmarks.targets import Target, Verdict, judge
+from benchmarks.way import Row, Way
 
 TINY = Size(
     "tiny", "phantom_tiny_axial", {"z": 12, "y": 48, "x": 40},
@@ -40,12 +41,14 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Stacks:
     made = Stacks(str(tmp_path_factory.mktemp("benchmarks")), TINY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("brainxr.sample", write_noise)
-        made.make([PLAIN, "30 slices", made.tenfold, *layouts(TINY)], quiet)
+        made.make([PLAIN, "30 slices", made.tenfold, *layouts(TINY), store_of(PLAIN)], quiet)
     return made
 
 
 def write_noise(name: str, *, shape: Mapping[str, int], folder: Path) -> Path:
     """Noise in place of the phantom, whose drawing takes seconds; runs of it can be compressed."""
+    if folder.exists():
+        return folder
     folder.mkdir()
     for i in range(shape["z"]):
         image = np.random.default_rng(i).integers(0, 256, (shape["y"], shape["x"] // 2), np.uint8)
@@ -101,6 +104,26 @@ def test_what_is_there_is_not_made_again(stacks: Stacks) -> None:
     before = Path(paths_of(stacks.path("strips"))[0]).stat().st_mtime_ns
     stacks.make(["strips"], quiet)
     assert Path(paths_of(stacks.path("strips"))[0]).stat().st_mtime_ns == before
+
+
+def test_the_brain_has_more_voxels_along_straight_lines(
+    stacks: Stacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    small = np.random.default_rng(0).integers(0, 256, (3, 5, 4), np.uint8)
+    monkeypatch.setattr("benchmarks.stacks.MNI152_SHAPE", small.shape)
+    folder = Path(stacks.root, "small")
+    folder.mkdir()
+    for i, image in enumerate(small):
+        tifffile.imwrite(folder / f"{i}.tif", image)
+    monkeypatch.setattr("brainxr.sample", lambda name: folder)
+    zoomed = dataclasses.replace(stacks, size=dataclasses.replace(TINY, zoom=3))
+    zoomed = dataclasses.replace(zoomed, root=str(Path(stacks.root, "zoomed")))
+    zoomed.make([MNI152], quiet)
+    found = np.stack([tifffile.imread(path) for path in paths_of(zoomed.path(MNI152))])
+    assert found.shape == zoomed.shape(MNI152) == (9, 15, 12)
+    wanted = ndimage.zoom(small.astype(float), 3, order=1, mode="nearest", grid_mode=True)
+    assert np.abs(found - wanted).max() < 0.501
 
 
 # --- limits -----------------------------------------------------------------------
@@ -161,8 +184,8 @@ def test_two_threads_are_a_limit_where_there_is_work_for_them(stacks: Stacks) ->
 def test_the_oracle_is_numpy_in_memory(stacks: Stacks, volume: np.ndarray) -> None:
     for name, times in ((PLAIN, 1), (stacks.tenfold, 10)):
         whole = np.tile(volume, (times, 1, 1))
-        keys = work.selections(stacks, len(whole))
-        found = oracle.expected(stacks.path(name), keys, work.REDUCTIONS)
+        keys = doors.selections(stacks, name)
+        found = oracle.expected(stacks.path(name), keys, doors.REDUCTIONS)
         for key_name, key in keys.items():
             np.testing.assert_array_equal(found[key_name], whole[key], err_msg=key_name)
         np.testing.assert_array_equal(found['max("z")'], whole.max(0))
@@ -173,7 +196,7 @@ def test_the_oracle_is_numpy_in_memory(stacks: Stacks, volume: np.ndarray) -> No
 
 
 def test_sizes_differ_so_that_no_swapped_axis_passes(stacks: Stacks) -> None:
-    box = work.selections(stacks, 12)["6³ box"]
+    box = doors.selections(stacks, PLAIN)["6³ box"]
     assert len({part.start for part in box if isinstance(part, slice)}) == 3
 
 
@@ -203,12 +226,12 @@ def way(name: str, role: Any, result: Any) -> work.Way:
             raise result
         return result
 
-    return work.Way(name, role, lambda: run)
+    return Way(name, role, lambda: run)
 
 
 def test_a_wrong_way_and_a_failing_one_are_not_timed(stacks: Stacks) -> None:
     right, wrong = np.arange(4), np.arange(4)[::-1]
-    row = work.Row(
+    row = Row(
         "a row", None,
         (way("good", "brainxr", right), way("bad", "peer", wrong),
          way("worse", "peer", OSError("no\nsuch file"))),
@@ -311,7 +334,7 @@ def test_everything_runs_where_no_peer_is_installed(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(window.sys, "platform", "linux")
     wanted = command.chosen(stacks, ["^open", "^axial", "max", "std", "hist", "cold", "slider"])
-    found = command.run(stacks, wanted, 1, 1.0, quiet, with_memory=False)
+    found = command.run(stacks, wanted, command.Effort(1, 1.0), quiet, lambda found: found)
     assert found.wrong == []
     assert not [c for c in found.cells if c.role == "limit" and c.failed]
     tutorial = found.of("axial plane", "tutorial")
@@ -327,6 +350,32 @@ def test_everything_runs_where_no_peer_is_installed(
 def test_a_peer_that_is_not_there_is_named() -> None:
     peer = Peer("p", ("numpy", "surely_not_installed"), lambda folder: None)
     assert peer.missing == "surely_not_installed"
+
+
+def test_what_was_found_is_kept_as_it_goes(stacks: Stacks, without_peers: None) -> None:
+    kept: list[dict[str, list[int]]] = []
+
+    def keep(found: Results) -> Results:
+        rows = found.rows().items()
+        kept.append({row: [len(c.seconds) for c in cells] for row, cells in rows})
+        return found
+
+    wanted = command.chosen(stacks, ["^axial plane$", "^line along z$"])
+    command.run(stacks, wanted, command.Effort(2, 1.0), quiet, keep)
+    assert list(kept[0]) == ["axial plane"]
+    assert list(kept[1]) == ["axial plane", "line along z"]
+    ours = [found["line along z"][1] for found in kept[1:]]
+    assert ours == [1, 1, 2, 2]  # the trial, each round, the end
+
+
+def test_the_trial_of_what_is_slow_is_one_of_its_runs(
+    stacks: Stacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "SLOW", 0.0)
+    row = Row("r", None, (way("p", "peer", 1), way("b", "brainxr", 1)), lambda: lambda r: None)
+    jobs = measure.prove(row, stacks, (3, 9.0), quiet, elsewhere=False)
+    measure.interleave([j for j in jobs if isinstance(j, Job)], 3, lambda: None, quiet)
+    assert [(j.times, len(j.cell.seconds)) for j in jobs if isinstance(j, Job)] == [(2, 3), (3, 3)]
 
 
 # --- what is said -----------------------------------------------------------------
@@ -347,7 +396,7 @@ def test_ratios_are_of_medians_to_the_best_limit_and_the_best_peer() -> None:
     assert found.limit("max") == 0.007
     assert found.best_peer("max") == 0.070
     ours = report._lines(found, ROW)[2]
-    assert ours == ["brainxr, dask", "14.0 ms", "3", "2.00", "0.20", "2.00", "30", ""]
+    assert ours == ["brainxr, dask", "14.0 ms", "3", "2.00", "0.20", "2.00", "30", "", ""]
 
 
 def test_targets_are_judged_by_the_slowest_way() -> None:
@@ -375,6 +424,31 @@ def test_figures_survive_being_saved(tmp_path: Path) -> None:
     found = dataclasses.replace(results(*ROW), graphs=[Graph(12, "brainxr", 2, 900, 800)])
     found.save(tmp_path / "run.json")
     assert Results.load(tmp_path / "run.json") == found
+
+
+def test_rows_that_are_measured_again_take_the_place_of_their_own() -> None:
+    graph = Graph(12, "brainxr", 2, 900, 800)
+    old = dataclasses.replace(
+        results(
+            cell("a", "w", "brainxr", 1.0), cell("b", "w", "brainxr", 2.0), cell("z", "w", "peer")
+        ),
+        graphs=[graph],
+    )
+    new = results(cell("c", "w", "brainxr", 3.0), cell("b", "w", "brainxr", 4.0))
+    found = old.with_rows_of(new, ["a", "b", "c"])
+    assert list(found.rows()) == ["a", "b", "c", "z"]
+    assert (found.median("a", "w"), found.median("b", "w")) == (1.0, 4.0)
+    assert found.graphs == [graph]
+
+
+def test_a_run_of_another_size_is_not_mixed_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.json"
+    results(*ROW).save(path)
+    with pytest.raises(SystemExit):
+        command.main(["--load", str(path), "--only", "max", "--folder", str(tmp_path)])
+    assert "is of the size 'tiny'" in capsys.readouterr().err
 
 
 def test_writing_twice_changes_nothing(tmp_path: Path) -> None:
@@ -439,11 +513,32 @@ def test_rows_are_listed_without_being_measured(
     assert not any(tmp_path.iterdir())
 
 
+def test_planes_of_a_store_by_everybody(stacks: Stacks) -> None:
+    """Compared with the slices that the store was made of."""
+    rows = [row for row in work.rows(stacks) if row.name.endswith("(store)")]
+    assert len(rows) == 4
+    for row in rows:
+        found = measure.prove(row, stacks, (1, 1e9), quiet, elsewhere=False)
+        assert [each for each in found if isinstance(each, Cell)] == []
+        assert len(found) == 5
+
+
+def test_going_on_after_a_kill_gives_the_same_every_time(stacks: Stacks) -> None:
+    row = next(row for row in work.rows(stacks) if "after a kill" in row.name)
+    for job in measure.prove(row, stacks, (2, 1e9), quiet, elsewhere=False):
+        assert isinstance(job, Job)
+        job.before()
+        made = conversion.look(job.run())
+        assert row.checker()(made) is None
+        assert made.size_on_disk == job.cell.size
+
+
 @pytest.mark.filterwarnings("ignore")  # the others' own, of their own code
 def test_conversion_by_everybody_gives_the_same(stacks: Stacks) -> None:
     row = next(row for row in work.rows(stacks) if row.name == "convert")
     found = measure.prove(row, stacks, (1, 1e9), quiet, elsewhere=False)
     cells = [each.cell if isinstance(each, Job) else each for each in found]
-    assert {cell.way: cell.problem for cell in cells} == dict.fromkeys(
-        ["limit, 2 threads", "brainxr", "ngff-zarr", "ome-zarr-py"]
-    )
+    assert {cell.way: cell.problem for cell in cells} == dict.fromkeys([
+        "limit, 2 threads", "brainxr", "ngff-zarr", "ome-zarr-py", "ngff-zarr, defaults",
+        "ome-zarr-py, defaults",
+    ])  # fmt: skip

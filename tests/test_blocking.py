@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainxr.blocking import BOXES_OF_A_TASK, SHARD, Axis, Blocking, per_axis, plan
+from brainxr.blocking import (
+    BOXES_OF_A_TASK,
+    CHUNKS_OF_A_THREAD,
+    SHARD,
+    Axis,
+    Blocking,
+    per_axis,
+    plan,
+)
 from brainxr.errors import GeometryError, TooBigError
 
 FULL = (1280, 1760, 1760)
@@ -68,7 +76,8 @@ def test_boxes_fit_in_memory(itemsize: int, grain: tuple[int, ...], memory: str)
     blocking = plan(axes(grain=grain), itemsize, memory)
     size = itemsize * math.prod(min(b, n) for b, n in zip(blocking.box, FULL, strict=True))
     budget = {"300 MiB": 300, "1 GiB": 1024, "8 GiB": 8192}[memory] * 2**20
-    assert BOXES_OF_A_TASK * size <= budget
+    chunk = itemsize * math.prod(blocking.levels[0].chunks)
+    assert BOXES_OF_A_TASK * size + CHUNKS_OF_A_THREAD * chunk <= budget
     # what would decode a strip twice isn't cut
     assert blocking.box[1] % grain[1] == 0
     assert blocking.box[2] == FULL[2]

@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from click.testing import CliRunner
 from conftest import MadeStack, MakeStack
 from PIL import Image
+from zips import zip_of
 
 from brainxr import open as open_volume
+from brainxr.cli import main
 
 
 def brainxr(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -124,6 +127,34 @@ def test_check(make_stack: MakeStack) -> None:
     assert "slice_004.tif" in done.stderr
 
 
+def test_a_zip(make_stack: MakeStack, tmp_path: Path) -> None:
+    """Every command opens it alike; in one process, which saves most of the time."""
+    path, store = tmp_path / "brain_100um.zip", tmp_path / "b.ome.zarr"
+    made = [make_stack((n, 7, 11), folder=name) for n, name in ((5, "a"), (6, "b"))]
+    zip_of(made[0], path, "deflated", "a/")
+    zip_of(made[1], path, "stored", "b/", mode="a", debris=False)
+
+    def run(command: str, *arguments: object) -> str:
+        done = CliRunner().invoke(main, [command, str(path), *map(str, arguments)])
+        assert done.exit_code == 0, done.stderr
+        return done.stdout
+
+    refused = CliRunner().invoke(main, ["info", str(path)])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "inside='a') # 5 slices" in refused.stderr
+    lines = dict(line.split(maxsplit=1) for line in run("info", "--inside", "a").splitlines())
+    assert lines["source"] == f"{path}{os.sep}a"
+    assert lines["dtype"] == "uint16, uncompressed, deflated by the zip"
+    assert run("check", "--inside", "b").startswith("6 slices in")
+    run("convert", store, "--inside", "b", "--no-progress")
+    np.testing.assert_array_equal(open_volume(store).values, made[1].values)
+    run("plot", "-o", tmp_path / "p.png", "--inside", "a")
+    assert np.asarray(Image.open(tmp_path / "p.png").convert("L")).std() > 10
+    run("movie", "-o", tmp_path / "m.gif", "--inside", "b", "--size", 64)
+    with Image.open(tmp_path / "m.gif") as opened:
+        assert opened.n_frames == 6
+
+
 def test_plot(stack: MadeStack, tmp_path: Path) -> None:
     picture = tmp_path / "planes.png"
     done = brainxr("plot", stack.path, "-o", picture, "--at", "z=0.2mm,y=300")
@@ -184,7 +215,49 @@ def test_convert(make_stack: MakeStack, tmp_path: Path) -> None:
     assert zarr.open_array(tmp_path / "old.zarr" / "0", mode="r").metadata.zarr_format == 2
 
 
+def test_convert_to_slices(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((12, 20, 18))
+    folder = tmp_path / "coronal"
+    arguments = ["convert", made.path, folder, "--sel", "y=0.2mm:0.9mm", "--along", "y"]
+    unclear = brainxr(*arguments)
+    assert unclear.returncode == 1
+    assert "coronal' doesn't end like anything" in unclear.stderr
+    assert "add --to tiff for a folder of TIFF slices" in unclear.stderr
+    done = brainxr(*arguments, "--to", "tiff", "--compression", "deflate")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Wrote {folder}\n"
+    assert "slabs=1/1" in done.stderr
+    images = [tifffile.imread(path) for path in sorted(folder.iterdir())]
+    np.testing.assert_array_equal(images, made.values[:, 2:10].transpose(1, 0, 2))
+    foreign = brainxr(*arguments, "--to", "tiff", "--codec", "zstd")
+    assert "--codec says nothing of what is written to" in foreign.stderr
+    assert brainxr("info", folder).stdout.count("stacked along y: coronal") == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_nifti_in_and_out(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((5, 7, 11))
+    target = tmp_path / "part.nii.gz"
+    done = brainxr("convert", made.path, target, "--sel", "z=0.1mm:0.3mm")
+    assert (done.returncode, done.stdout) == (0, f"Wrote {target}\n")
+    np.testing.assert_array_equal(open_volume(target).values, made.values[1:4])
+    lines = {line[:12].strip(): line[12:] for line in brainxr("info", target).stdout.splitlines()}
+    assert lines["shape"] == "z 3 x y 7 x x 11"
+    assert lines["spacing"] == "z 100, y 100, x 100 µm (from NIfTI-1 sform)"
+    assert lines["extent"].startswith("z 0.05 to 0.35, ")
+    assert lines["space"] == "aligned, axes in the file: RAS"
+    again = brainxr("convert", made.path, target)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert brainxr("convert", made.path, target, "--overwrite", "--no-progress").returncode == 0
+    np.testing.assert_array_equal(open_volume(target).values, made.values)
+    wrong = brainxr("convert", target, tmp_path / "b.nii", "--codec", "zstd")
+    assert "--codec says nothing of what is written" in wrong.stderr
+    store = tmp_path / "a.ome.zarr"
+    assert brainxr("convert", target, store, "--no-progress").returncode == 0
+    np.testing.assert_array_equal(open_volume(store).values, made.values)
+
+
 def test_convert_interrupted(make_stack: MakeStack, tmp_path: Path) -> None:
     made = make_stack((160, 300, 300))  # long enough to be interrupted on any machine
     store = tmp_path / "brain.ome.zarr"

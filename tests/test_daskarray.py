@@ -143,3 +143,46 @@ def test_selections_and_what_is_made_of_them_are_computed_together(stack: Any, c
     np.testing.assert_array_equal(whole, twin)
     np.testing.assert_array_equal(double, twin * 2)
     np.testing.assert_array_equal(plane, twin.isel(y=3))
+
+
+# --- values -----------------------------------------------------------------------
+
+
+def test_what_is_one_task_is_read_without_a_scheduler(
+    lazy: StackDaskArray, shared_stack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("dask was asked")
+
+    monkeypatch.setattr(da.Array, "compute", fail)
+    np.testing.assert_array_equal(np.asarray(lazy[3]), shared_stack.values[3])
+    with pytest.raises(AssertionError, match="dask was asked"):
+        np.asarray(lazy)
+
+
+def test_a_scheduler_that_somebody_chose_is_asked(lazy: StackDaskArray, shared_stack: Any) -> None:
+    asked = []
+
+    def scheduler(graph: Any, keys: Any, **options: Any) -> Any:
+        asked.append(keys)
+        return dask.get(graph, keys, **options)
+
+    with dask.config.set(scheduler=scheduler):
+        np.testing.assert_array_equal(np.asarray(lazy[3]), shared_stack.values[3])
+    assert len(asked) == 1
+
+
+def test_who_watches_tasks_sees_that_of_a_plane(lazy: StackDaskArray, shared_stack: Any) -> None:
+    seen = []
+    with dask.callbacks.Callback(pretask=lambda key, *_: seen.append(key)):
+        np.testing.assert_array_equal(np.asarray(lazy[3]), shared_stack.values[3])
+    assert [key[1:] for key in seen if isinstance(key, tuple)] == [(0, 0)]
+
+
+@pytest.mark.parametrize("dtype", [None, "u2", "f4"])
+def test_values_of_a_type_that_is_asked_for(
+    lazy: StackDaskArray, shared_stack: Any, dtype: Any
+) -> None:
+    found = np.asarray(lazy[3], dtype)
+    assert found.dtype == np.dtype(dtype or shared_stack.values.dtype)
+    np.testing.assert_array_equal(found, shared_stack.values[3].astype(found.dtype))

@@ -10,7 +10,8 @@ from conftest import MadeStack, MakeStack
 import brainxr
 from brainxr.errors import GeometryError
 from brainxr.grid import VoxelGrid
-from brainxr.layers import GapFilled, image_layer
+from brainxr.laidout import LaidOut
+from brainxr.layers import image_layer
 from brainxr.lazyarray import StackArray
 
 SPACING = {"z": 100.0, "y": 50.0, "x": 25.0}
@@ -147,7 +148,7 @@ def test_gaps_stay_empty(make_stack: MakeStack, chunks: str | None, order: str) 
         volume = brainxr.open(made.path, spacing=SPACING, chunks=chunks)
     volume = volume[::-1] if order == "down" else volume
     values, kwargs, _ = image_layer(volume)
-    assert isinstance(values, GapFilled)
+    assert isinstance(values, LaidOut)
     assert values.shape == (11, 5, 4)
     assert kwargs["scale"][0] == 100
     np.testing.assert_array_equal(np.asarray(values), made.values)

@@ -439,7 +439,7 @@ def test_no_unit(tmp_path: Path) -> None:
 
 def test_options_of_the_other_kind(tmp_path: Path, shared_stack: Any) -> None:
     made = make_store(tmp_path / "a.zarr")
-    with pytest.raises(StoreError, match="leave out plane and missing"):
+    with pytest.raises(StoreError, match="leave out plane, missing and inside"):
         brainxr.open(made.path, plane="axial")
     with pytest.raises(StackError, match="is no Zarr store, and only these have 'level'"):
         brainxr.open(shared_stack.path, level=1)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from conftest import unique_values
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
 from brainxr.reader import SliceReader
 from brainxr.slices import SliceFiles
-from brainxr.tiff import Header, differences, read_header, write_slice
+from brainxr.tiff import Header, differences, encode_slice, read_header
 
 # Everything that writes slices: programs, libraries, settings.
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -307,16 +308,20 @@ def test_facts(make_stack: Any) -> None:
     assert "DEFLATE" in facts.compression
 
 
-def test_write_slice(tmp_path: Path) -> None:
-    image = np.arange(12, dtype="u2").reshape(3, 4)
-    write_slice(str(tmp_path / "a.tif"), image, {"z": 100.0, "y": 50.0, "x": 25.0})
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", ">u2", "i8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("compression", [None, "deflate", "lzw"])
+def test_encode_slice(tmp_path: Path, dtype: str, compression: Any) -> None:
+    image = (unique_values((300, 401), "f4") % 2048).astype(dtype)
+    text = "ImageJ=1.11a\nunit=um\nspacing=100.0\n"
+    (tmp_path / "a.tif").write_bytes(encode_slice(image, text, (50.0, 25.0), compression))
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), image)
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:
         assert tif.byteorder == "<"
         assert tif.imagej_metadata is not None
         assert tif.imagej_metadata["spacing"] == 100
-        assert tif.pages[0].tags.valueof(282) == (1, 25)
-        assert tif.pages[0].tags.valueof(283) == (1, 50)
+        page = tif.pages[0]
+        assert [page.tags.valueof(tag) for tag in (282, 283, 296)] == [(1, 25), (1, 50), 1]
+        assert (len(page.dataoffsets) == 1) == (compression is None or image.itemsize * 301 < 900)
 
 
 def test_differences(make_stack: Any) -> None:

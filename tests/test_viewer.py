@@ -332,11 +332,11 @@ def test_a_dot_is_followed_across_levels(tmp_path: Path, shown, across: int) -> 
 
 
 @pytest.mark.window
-def test_a_dot_in_three_dimensions(tmp_path: Path, shown, monkeypatch) -> None:
+def test_a_dot_in_three_dimensions(tmp_path: Path, shown) -> None:
     """The coarse level lies where the fine one does."""
-    monkeypatch.setattr("brainxr.zoom.VOLUME_BYTES", 20_000)
     place, spacing, origin = (13, 21, 37), (50.0, 20.0, 10.0), (1000.0, 0.0, -5.0)
-    viewer = shown(brainxr.open(dotted(tmp_path / "a.zarr", place)), contrast_limits=(0, 1))
+    volume = brainxr.open(dotted(tmp_path / "a.zarr", place))
+    viewer = shown(volume, contrast_limits=(0, 1), preview=20_000)
     viewer.dims.ndisplay = 3
     layer = viewer.layers[0]
     assert layer.level_shapes.tolist()[-1] == [10, 12, 14]

@@ -14,6 +14,7 @@ from stores import MadeStore, make_store
 import brainxr
 from brainxr.backend import stack_of
 from brainxr.layers import image_layer
+from brainxr.preview import Budget
 from brainxr.zoom import Zoom
 
 SPACING = {"z": 50.0, "y": 20.0, "x": 10.0}
@@ -52,11 +53,11 @@ def test_table_of_planes(made: MadeStore, displayed: tuple[int, int]) -> None:
             np.testing.assert_array_equal(np.asarray(level[tuple(shown)]), expected)
 
 
-def test_three_dimensions_end_with_what_is_small_enough(made: MadeStore, monkeypatch: Any) -> None:
+def test_three_dimensions_end_with_the_finest_that_fits(made: MadeStore) -> None:
     zoom = zoom_of(brainxr.open(made.path))
     assert [level.shape for level in zoom.shown(range(3))] == [(40, 48, 56)]
-    monkeypatch.setattr("brainxr.zoom.VOLUME_BYTES", 20_000)
-    levels = zoom.shown(range(3))
+    assert [level.shape for level in zoom.shown(range(3), Budget(side=50))][1:] == [(20, 24, 28)]
+    levels = zoom.shown(range(3), Budget(20_000))
     assert [level.shape for level in levels] == [(40, 48, 56), (20, 24, 28), (10, 12, 14)]
     np.testing.assert_array_equal(np.asarray(levels[-1]), made.levels[2])
 
@@ -103,8 +104,8 @@ def test_odd_sizes_are_placed_within_half_a_voxel(tmp_path: Path) -> None:
 
 def test_what_has_no_levels(made: MadeStore, shared_stack: Any, tmp_path: Path) -> None:
     volume = brainxr.open(made.path)
-    for data in (volume + 1, volume.max("z"), volume[[0, 1, 5]], volume.load(),
-                 brainxr.open(shared_stack.path), brainxr.open(made.path, level=3)):  # fmt: skip
+    for data in (volume + 1, volume.max("z"), volume.load(), brainxr.open(shared_stack.path),
+                 brainxr.open(made.path, level=3)):  # fmt: skip
         values, kwargs, _ = image_layer(data, contrast_limits=(0, 1))
         assert not kwargs["multiscale"]
         assert values.shape[-1] > 1
@@ -124,3 +125,28 @@ def test_only_the_tile_is_read(made: MadeStore, bytes_read: Any) -> None:
         tile = level[:, 2:9, 3:20]
     assert slicing.count == 0
     np.testing.assert_array_equal(np.asarray(tile[7]), made.levels[1][3, 2:9, 3:20])
+
+
+@pytest.mark.parametrize("displayed", [(1, 2), (0, 2), (0, 1, 2)], ids=str)
+def test_levels_leave_out_what_a_selection_leaves_out(
+    made: MadeStore, displayed: tuple[int, ...]
+) -> None:
+    """Planes that were not selected are dark at every level, though the store has them."""
+    chosen = np.array([*range(6), *range(9, 15), 20, 39])
+    values, kwargs, _ = image_layer(brainxr.open(made.path).isel(z=chosen), contrast_limits=(0, 1))
+    assert kwargs["multiscale"]
+    assert values[0].shape == made.levels[0].shape
+    levels = kwargs["metadata"]["levels"].shown(displayed, Budget(4 * 5000))
+    assert len(levels) > 2
+    for number, level in enumerate(levels):
+        count = level.shape[0]
+        middle = np.rint((np.arange(count) + 0.5) * 40 / count - 0.5)
+        there = np.isin(middle, chosen)
+        shown = np.asarray(level[:, :, :])
+        assert 0 < there.sum() < count
+        assert not shown[~there].any()
+        assert (shown[there] > 0).mean() > 0.9
+        for place in np.flatnonzero(there):
+            block = made.levels[number]
+            row = min(int(middle[place]) // 2**number, len(block) - 1)
+            assert np.isin(shown[place], block[max(0, row - 1) : row + 2]).all()

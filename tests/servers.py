@@ -1,0 +1,123 @@
+"""Web servers on this machine that count what is asked of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Web:
+    """A server, and what was asked of it.
+
+    Attributes
+    ----------
+    url : str
+    asked : list of (str, str, int)
+        Method, path with its query, and bytes of the answer's body.
+    together : int
+        Most requests that were answered at one time.
+    """
+
+    url: str = ""
+    asked: list[tuple[str, str, int]] = field(default_factory=list)
+    together: int = 0
+    now: int = 0
+    ranges: bool = True
+    lists: bool = True
+    pause: float = 0.0
+    signature: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def forget(self) -> None:
+        self.asked.clear()
+        self.together = 0
+
+    @property
+    def bytes(self) -> int:
+        return sum(count for *_, count in self.asked)
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Serves parts of files, as web servers do and Python's own doesn't."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, *arguments: Any, web: Web, **options: Any) -> None:
+        self.web = web
+        super().__init__(*arguments, **options)
+
+    def do_HEAD(self) -> None:
+        if not self._refused():
+            self.web.asked.append(("HEAD", self.path, 0))
+            super().do_HEAD()
+
+    def do_GET(self) -> None:
+        if self._refused():
+            return
+        with self.web.lock:
+            self.web.now += 1
+            self.web.together = max(self.web.together, self.web.now)
+        try:
+            time.sleep(self.web.pause)
+            self._answer()
+        finally:
+            with self.web.lock:
+                self.web.now -= 1
+
+    def _refused(self) -> bool:
+        if self.web.signature not in self.path:
+            self.send_error(403)
+            return True
+        if not self.web.lists and Path(self.translate_path(self.path)).is_dir():
+            self.send_error(403)
+            return True
+        return False
+
+    def _answer(self) -> None:
+        path, wanted = Path(self.translate_path(self.path)), self.headers.get("Range")
+        if wanted is None or not path.is_file() or not self.web.ranges:
+            size = path.stat().st_size if path.is_file() else 0
+            self.web.asked.append(("GET", self.path, size))
+            super().do_GET()
+            return
+        start, _, stop = wanted.removeprefix("bytes=").partition("-")
+        size = path.stat().st_size
+        first = int(start) if start else size - int(stop)
+        if first >= size:
+            self.send_error(416)
+            return
+        with path.open("rb") as file:
+            file.seek(first)
+            part = file.read((int(stop) + 1 if start and stop else size) - first)
+        self.web.asked.append(("GET", self.path, len(part)))
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{size}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Web]:
+    """Serve a folder on this machine."""
+    web = Web()
+    handler = partial(_Handler, directory=str(folder), web=web)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        web.url = f"http://127.0.0.1:{server.server_port}"
+        yield web
+        server.shutdown()
+        thread.join()
