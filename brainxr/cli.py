@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 import warnings
@@ -116,15 +117,45 @@ def info(path: str, **options: Any) -> None:
         click.echo(f"{label:<12}{value}")
 
 
-@main.command()
+@main.command(short_help="Report all that is wrong with a stack or store.")
 @click.argument("path")
+@click.option("--deep", is_flag=True, help="Decode every slice, too, and find odd ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("-o", "--output", help="Picture of the values along the stack; looks deeply.")
+@click.option("--no-progress", is_flag=True, help="Without a bar.")
 @_INSIDE
-def check(path: str, inside: str | None) -> None:
-    """Read the header of every slice and report all that is wrong."""
-    report = brainxr.check(path, inside=inside)
-    click.echo(str(report), err=not report.ok)
+def check(
+    path: str, inside: str | None, deep: bool, as_json: bool, output: str | None,
+    no_progress: bool,
+) -> None:  # fmt: skip
+    """Read the header of every slice and report all that is wrong.
+
+    With --deep every slice is decoded, and those are listed that are empty, constant, the
+    same as the one before, or outliers. The exit code is 1 when something is wrong or odd.
+    """
+    report = brainxr.check(
+        path,
+        inside=inside,
+        deep=deep or output is not None,
+        progress=False if no_progress else None,
+    )
+    if output is not None:
+        _save_profile(report, output)
+    click.echo(
+        json.dumps(report.as_dict()) if as_json else str(report), err=not report.ok and not as_json
+    )
     if not report.ok:
         sys.exit(1)
+
+
+@main.command(short_help="Print a fingerprint of the voxels and their places.")
+@click.argument("path")
+@click.option("--no-progress", is_flag=True, help="Without a bar.")
+@_stack_options
+def checksum(path: str, no_progress: bool, **options: Any) -> None:
+    """Print a fingerprint of the voxels and where they are, the same for a stack and its copies."""
+    volume = brainxr.open(path, **_parsed(options))
+    click.echo(f"{brainxr.checksum(volume, progress=False if no_progress else None)}  {path}")
 
 
 @main.command()
@@ -376,17 +407,31 @@ def _extent(volume: Volume) -> str:
     return ", ".join(spans) + " mm"
 
 
-def _save_planes(volume: xr.DataArray, output: str, at: Mapping[str, str] | None) -> None:
+def _picture_path(output: str) -> Path:
     path = Path(output)
     if path.is_dir() or not path.suffix:
         raise ValueError(
             f"{output!r} is no name for a picture: give one that ends in .png or .svg."
         )
+    return path
+
+
+def _save_planes(volume: xr.DataArray, output: str, at: Mapping[str, str] | None) -> None:
+    path = _picture_path(output)
     from brainxr.plot import draw_without_window
 
     draw_without_window()
     volume.brain.plot_planes(at=at).savefig(path, dpi=150)
     click.echo(f"Wrote {path.resolve()}")
+
+
+def _save_profile(report: Any, output: str) -> None:
+    path = _picture_path(output)
+    from brainxr.plot import draw_without_window, plot_profile
+
+    draw_without_window()
+    plot_profile(report).savefig(path, dpi=150)
+    click.echo(f"Wrote {path.resolve()}", err=True)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -56,7 +56,7 @@ def find_dataset(
     """
     location = Location.of(path, storage_options)
     if location.is_local and not os.path.exists(location.path):
-        raise EmptyStackError(f"There is no file {location.path!r}.")
+        raise EmptyStackError(f"There is no file {location.path!r}. Check its path.")
     try:
         with opened(location) as dataset:
             variable = _the_variable(dataset, location.path)

@@ -323,7 +323,7 @@ def _drawn(layer: Any) -> Ranges:
     """Box around the shapes that are selected, or around the only one."""
     chosen = sorted(layer.selected_data) or list(range(len(layer.data)))
     if not chosen:
-        raise GeometryError(f"Nothing is drawn in the layer {layer.name!r}.")
+        raise GeometryError(f"Nothing is drawn in the layer {layer.name!r}. Draw there first.")
     if len(chosen) > 1 and not layer.selected_data:
         raise GeometryError(
             f"There are {len(chosen)} shapes in the layer {layer.name!r}. Select the one that is "
@@ -351,7 +351,8 @@ def _part(data: xr.DataArray, ranges: Ranges, *, touched: bool) -> xr.DataArray:
         if inside.size == 0:
             raise GeometryError(
                 f"There is no voxel from {_mm(low)} to {_mm(high)} along {dim!r}, which has them "
-                f"from {_mm(centres.min())} to {_mm(centres.max())}, every {_mm(step)}."
+                f"from {_mm(centres.min())} to {_mm(centres.max())}, every {_mm(step)}. "
+                "Draw a larger one, or one where they are."
             )
         indexers[dim] = slice(int(inside[0]), int(inside[-1]) + 1)
     return data.isel(indexers)

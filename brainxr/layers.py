@@ -165,7 +165,8 @@ def layer_dims(data: xr.DataArray) -> list[Hashable]:
     spatial = spatial_dims(data)
     if not any(dim in data.dims for dim in spatial):
         raise GeometryError(
-            f"There is nothing to show: the axes are {list(data.dims)}, and none is z, y or x."
+            f"There is nothing to show: the axes are {list(data.dims)}, and none is z, y or x. "
+            "Rename them, for example data.rename(dim_0='z')."
         )
     return [dim for dim in data.dims if dim not in DIMS] + spatial
 

@@ -8,8 +8,9 @@ file for it. So the first slice of a stack is parsed here, and of the others onl
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,10 @@ from brainxr.ifd import ONE_READ, Entry, read_directory
 from brainxr.openfile import OpenFile, open_file, truncated, unreadable
 from brainxr.rows import Strips
 from brainxr.segments import Segments
+from brainxr.soundness import refuse_lost, refuse_unsound
 
 _ASCII = 2
+_UNITS = {1: "NONE", 2: "INCH", 3: "CENTIMETER"}
 _STACKABLE_AXES = set("ZIQ")
 
 
@@ -49,6 +52,9 @@ class Header:
         In the machine's byte order.
     pages : int
         Slices in the file.
+    photometric, orientation
+        What the numbers mean (MINISWHITE, ...), and where row 0 and column 0 lie (1: above,
+        left), as it is said there: slices of one stack have to agree.
     size, needed : int
         Bytes of the file, and bytes that it must have at least.
     strips : Strips or None
@@ -75,6 +81,13 @@ class Header:
     fingerprint: tuple[tuple[int, bytes], ...]
     manner: tuple[Entry, ...] | None = None
     facts: FileFacts = FileFacts()
+    photometric: str = "MINISBLACK"
+    orientation: int = 1
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What has to be the same in all slices of a stack."""
+        return self.shape, self.dtype, self.pages, self.photometric, self.orientation
 
     def is_that_of(self, file: OpenFile) -> bool:
         """Whether an open file is described by the same bytes."""
@@ -121,8 +134,8 @@ def parse_header(file: OpenFile) -> Header:
         raise SliceReadError(unreadable(path, error)) from error
     except Exception as error:  # whatever a damaged file makes of a parser
         raise SliceReadError(
-            f"{path!r} can't be read as TIFF ({error}). It is damaged, truncated or of another "
-            f"format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."
+            f"{path!r} can't be read as TIFF ({_reason(error)}). It is damaged, truncated or of "
+            f"another format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."
         ) from error
     if not file.has(header.needed):
         found = size if size < header.needed else "fewer"
@@ -147,8 +160,8 @@ def read_segment_table(file: OpenFile, header: Header, page: int) -> Segments:
             )
     except Exception as error:  # whatever a damaged file makes of a parser
         raise SliceReadError(
-            f"{file.path!r}, page {page}, can't be read as TIFF ({error}). Restore it from its "
-            "source."
+            f"{file.path!r}, page {page}, can't be read as TIFF ({_reason(error)}). Restore it "
+            "from its source."
         ) from error
 
 
@@ -160,6 +173,10 @@ def differences(header: Header, first: Header) -> str | None:
         return f"has dtype {header.dtype}, expected {first.dtype}"
     if header.pages != first.pages:
         return f"has {header.pages} pages, expected {first.pages}"
+    if header.photometric != first.photometric:
+        return f"has photometric {header.photometric}, expected {first.photometric}"
+    if header.orientation != first.orientation:
+        return f"has orientation {header.orientation}, expected {first.orientation}"
     return None
 
 
@@ -199,15 +216,23 @@ def encode_slice(
     return file.getbuffer()
 
 
+def _reason(error: Exception) -> str:
+    """What a parser said, or at least by which kind of error: MemoryError says nothing."""
+    return str(error) or type(error).__name__
+
+
 def _page_at(tif: tifffile.TiffFile, offset: int, index: int) -> Any:
     tif.filehandle.seek(offset)
     return tifffile.TiffPage(tif, index=index)
 
 
 def _segments(page: Any) -> Segments:
+    # tifffile makes it once for all pages of a kind: a function of its arguments only. It is
+    # made here, while the file is open, since that of JPEG looks into the pixels once
+    decode_segment = page.decode
+
     def decode(data: bytes | None, number: int) -> npt.NDArray[Any] | None:
-        # tifffile makes it once for all pages of a kind: a function of its arguments only
-        segment, _, shape = page.decode(
+        segment, _, shape = decode_segment(
             data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader
         )
         return None if segment is None else segment.reshape(shape[1:3])
@@ -224,12 +249,9 @@ def _parse(tif: tifffile.TiffFile, file: OpenFile) -> Header:
     page: Any = tif.pages.first
     path = file.path
     _refuse_colour(page, path)
+    refuse_unsound(page, path)
     pages = _count_pages(tif, path)
-    if page.dtype is None:
-        raise StackError(
-            f"{path!r} has {page.bitspersample} bits a sample of format {page.sampleformat!s}, "
-            "which has no numpy dtype. Convert it to 8, 16 or 32 bits."
-        )
+    refuse_lost(tif.pages, partial(_read, tif), path, file.size)
     strips = _strips(tif, pages)
     described = pages > 1 and strips is None
     return Header(
@@ -237,13 +259,15 @@ def _parse(tif: tifffile.TiffFile, file: OpenFile) -> Header:
         dtype=np.dtype(page.dtype).newbyteorder("="),
         pages=pages,
         size=file.size,
-        needed=_needed(page, strips),
+        needed=_needed(_pages(tif) if described else [page], page.imagelength, strips),
         strips=strips,
         strip_rows=page.chunks[0],
         ifds=tuple(p.offset for p in _pages(tif)) if described else (),
         fingerprint=_fingerprint(tif, page),
         manner=_manner(file, page),
         facts=_facts(tif, page),
+        photometric=getattr(page.photometric, "name", "MINISBLACK"),
+        orientation=page.tags.valueof(274, 1),
     )
 
 
@@ -305,10 +329,14 @@ def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
     return Strips.of(np.array(table, np.int64), page.chunks[0], height, width, stored)
 
 
-def _needed(page: Any, strips: Strips | None) -> int:
-    """Bytes that the file must have for its pixels to be there."""
-    ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    return int(max([*ends, 0 if strips is None else strips.end(page.imagelength)]))
+def _needed(pages: Iterable[Any], height: int, strips: Strips | None) -> int:
+    """Bytes that the file must have for the pixels of these pages to be there."""
+    ends = [
+        offset + count
+        for page in pages
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+    ]
+    return int(max([*ends, 0 if strips is None else strips.end(height)]))
 
 
 def _fingerprint(tif: tifffile.TiffFile, page: Any) -> tuple[tuple[int, bytes], ...]:
@@ -323,7 +351,7 @@ def _fingerprint(tif: tifffile.TiffFile, page: Any) -> tuple[tuple[int, bytes], 
     for tag in page.tags:
         if tag.dtype != _ASCII and not spans[1][0] <= tag.valueoffset < spans[1][1]:
             spans.append((tag.valueoffset, tag.valueoffset + tag.valuebytecount))
-    return tuple((start, _read_at(tif, start, stop)) for start, stop in _merged(spans))
+    return tuple((start, _read(tif, start, stop - start)) for start, stop in _merged(spans))
 
 
 def _manner(file: OpenFile, page: Any) -> tuple[Entry, ...] | None:
@@ -345,25 +373,25 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _read_at(tif: tifffile.TiffFile, start: int, stop: int) -> bytes:
+def _read(tif: tifffile.TiffFile, start: int, count: int) -> bytes:
     tif.filehandle.seek(start)
-    return bytes(tif.filehandle.read(stop - start))
+    return bytes(tif.filehandle.read(count))
 
 
 def _facts(tif: tifffile.TiffFile, page: Any) -> FileFacts:
     tags = page.tags
     resolution = tuple(_ratio(tags.valueof(code)) for code in (282, 283))
-    unit = tags.valueof(296)
     return FileFacts(
         ome=tif.ome_metadata if tif.is_ome else None,
         imagej=dict(tif.imagej_metadata or {}),
         resolution=resolution if all(resolution) else None,  # type: ignore[arg-type]
-        resolution_unit=None if unit is None else tifffile.RESUNIT(unit).name,
+        resolution_unit=_UNITS.get(tags.valueof(296, 2)),
         compression=page.compression.name,
     )
 
 
-def _ratio(value: tuple[int, int] | None) -> float | None:
-    if value is None or value[1] == 0 or value[0] == 0:
+def _ratio(value: Any) -> float | None:
+    """A resolution; None for what is no length upside down: 0, 1/0, -4, NaN, a text."""
+    if not isinstance(value, tuple) or len(value) != 2 or min(value) <= 0:
         return None
-    return value[0] / value[1]
+    return float(value[0] / value[1])

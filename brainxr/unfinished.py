@@ -121,7 +121,9 @@ class Unfinished:
             shutil.rmtree(self.folder)
             return None
         except OSError as error:
-            raise StoreWriteError(f"{str(self.folder)!r} can't be read: {error}") from error
+            raise StoreWriteError(
+                f"{str(self.folder)!r} can't be read: {error}. Look after it."
+            ) from error
 
     # --- writing ---
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from brainxr.errors import StackError, StoreError
 from brainxr.slices import PathLike
 
 
@@ -59,8 +60,22 @@ def whole_file(target: Path) -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, target)
+    except (StackError, StoreError):  # which are about what was read
+        raise
+    except OSError as error:
+        raise _named(error, target) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _named(error: OSError, target: Path) -> OSError:
+    """The same kind of error, which names the file that was asked for, and not the hidden one."""
+    said = error.strerror or str(error)
+    kind = type(error) if type(error).__module__ == "builtins" else OSError  # PyAV has its own
+    return kind(
+        f"{str(target)!r} can't be written: {said}. What was there before is as it was; make "
+        "room, or name another place."
+    )
 
 
 def refuse_full_disk(needed: int, folder: Path) -> None:

@@ -96,6 +96,8 @@ def test_slices_of_one_stack_in_many_layouts(make_stack: Any, tmp_path: Path) ->
     """Every slice is read by its own header where it differs from the first one's."""
     first = None
     for i, (name, options) in enumerate(LAYOUTS.items()):
+        if options.get("photometric") == "miniswhite":
+            continue  # its numbers mean the opposite: no slice of the same stack
         made = make_stack((1, 37, 45), "u2", folder=f"one_{i}", **options)
         first = first or read_header(str(made.paths[0]))
         got = read(made.paths[0], first, *WINDOWS["strides"])
@@ -254,7 +256,7 @@ def test_folder_by_the_name_of_a_slice(make_stack: Any, layout: str) -> None:
     header = read_header(str(made.paths[0]))
     made.paths[1].unlink()
     made.paths[1].mkdir()
-    with pytest.raises(SliceReadError, match=r"slice_002\.tif' can't be read"):
+    with pytest.raises(SliceReadError, match=r"slice_002\.tif' is a folder"):
         read(made.paths[1], header, range(7), range(11))
 
 
