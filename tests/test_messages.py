@@ -28,8 +28,8 @@ ADVICE = (
     "ask", "bring", "call", "choose", "close", "convert", "correct", "delete", "free", "give",
     "install", "leave", "look", "make", "move", "name", "open", "pass", "print", "put", "remove",
     "rename", "repair", "replace", "reshape", "restore", "run", "save", "say", "select", "set",
-    "split", "start", "try", "use", "wait", "write", "needs", "takes", "has to", "instead", "expected",
-    "is assumed", "are z, y and x", "get it", "check", "mend", "{}.{}",
+    "split", "start", "try", "use", "wait", "write", "needs", "takes", "has to", "instead",
+    "expected", "is assumed", "are z, y and x", "get it", "check", "mend", "{}.{}",
     "one place, or nowhere", "no urls in the list", "is none of", "distance is more", "draw",
     "rename",
 )  # fmt: skip
