@@ -129,7 +129,11 @@ class Lattice:
         name = coordinate.name
         values = _in_micrometers(coordinate, name)
         if values.size == 0:
-            raise GeometryError(f"There is nothing along {name!r}: the selection is empty.")
+            raise GeometryError(
+                f"There is nothing along {name!r}: the selection is empty, and it takes one plane "
+                "at least. Select a range within the volume, its ends in the coordinate's order: "
+                f"vol[{name!r}] tells both."
+            )
         if not np.isfinite(values).all():
             raise GeometryError(
                 f"Positions along {name!r} are not all finite numbers. Give it a coordinate in µm."

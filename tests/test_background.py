@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,6 +192,72 @@ def test_a_broken_slice_ends_the_waiting(sagittal: Any, monkeypatch: pytest.Monk
         until=lambda: sagittal.layers[0].loaded,
     )
     np.testing.assert_array_equal(drawn(sagittal), vol.isel(z=2))
+
+
+@pytest.fixture
+def axial(make_stack: MakeStack, shown: Any) -> Any:  # noqa: F811
+    """A window that shows an axial plane, of which no read counts as long."""
+    return shown(brainxr.open(make_stack((9, 24, 40)).path), contrast_limits=(0, 9000))
+
+
+@pytest.fixture
+def told() -> Any:
+    """What napari told in notifications, of this test alone."""
+    from napari.utils.notifications import notification_manager
+
+    notification_manager.records.clear()
+    yield lambda: {record.message for record in notification_manager.records}
+    notification_manager.records.clear()
+
+
+def drag_slider(viewer: Any, axis: int, step: int) -> None:
+    """Move the slider itself, as the mouse does: napari then hears of it from Qt."""
+    viewer.window._qt_viewer.dims.slider_widgets[axis].slider.setValue(step)
+
+
+@pytest.mark.window
+def test_a_broken_slice_met_while_scrolling(axial: Any, told: Any, monkeypatch: Any) -> None:
+    """Read while the window waits: it is told, the window lives on, the next plane shows."""
+    vol: xr.DataArray = axial.layers[0].metadata["xarray"]
+    monkeypatch.setattr(background, "LONGEST_WAIT", 60)
+    broken = Path(vol.attrs["source"]) / str(vol.file.values[6])
+    broken.write_bytes(broken.read_bytes()[:300])
+    with napari_tells():
+        in_event_loop(lambda: drag_slider(axial, 0, 6), until=lambda: bool(told()))
+        assert all(str(broken) in message for message in told())
+        in_event_loop(lambda: drag_slider(axial, 0, 7), until=lambda: shows(axial, vol[7]))
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("longest_wait", [0, 60], ids=["in the background", "while waiting"])
+def test_a_folder_removed_while_it_is_viewed(
+    axial: Any, told: Any, monkeypatch: Any, longest_wait: int
+) -> None:
+    """It is told, the window lives on; and when the folder is back, the next plane shows."""
+    vol: xr.DataArray = axial.layers[0].metadata["xarray"]
+    monkeypatch.setattr(background, "LONGEST_WAIT", longest_wait)
+    folder = Path(vol.attrs["source"])
+    away = folder.rename(folder.with_name("elsewhere"))
+    with napari_tells():
+        in_event_loop(lambda: drag_slider(axial, 0, 6), until=lambda: bool(told()))
+        assert all(str(folder / str(vol.file.values[6])) in message for message in told())
+        away.rename(folder)
+        in_event_loop(lambda: drag_slider(axial, 0, 7), until=lambda: shows(axial, vol[7]))
+        # and the one that could not be read
+        in_event_loop(lambda: drag_slider(axial, 0, 6), until=lambda: shows(axial, vol[6]))
+
+
+def shows(viewer: Any, plane: xr.DataArray) -> bool:
+    return viewer.layers[0].loaded and np.array_equal(drawn(viewer), plane)
+
+
+@contextmanager
+def napari_tells() -> Iterator[None]:
+    """Errors of callbacks of Qt go where they go while ``napari.run()`` has the event loop."""
+    from napari.utils.notifications import notification_manager
+
+    with notification_manager:
+        yield
 
 
 def test_a_napari_without_such_slicing_is_left_alone() -> None:

@@ -248,6 +248,37 @@ def test_no_empty_window_is_left_by_an_error(vol: xr.DataArray) -> None:
 
 
 @pytest.mark.window
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize(
+    ("select", "axis"),
+    [
+        (lambda v: v[0:0], "z"),
+        (lambda v: v.sel(z=slice("9 cm", "1 cm")), "z"),
+        (lambda v: v[:, 5:5].compute(), "y"),
+        (lambda v: v[..., 7:7].astype("f4").chunk(), "x"),
+    ],
+)
+def test_a_selection_of_nothing_opens_no_window(
+    vol: xr.DataArray, select, axis: str, planes: bool
+) -> None:
+    window_or_skip()
+    import napari
+
+    with pytest.raises(GeometryError, match=rf"nothing along '{axis}'.*takes one plane at least"):
+        brainxr.view(select(vol), block=False, planes=planes)
+    assert napari.current_viewer() is None
+
+
+@pytest.mark.window
+def test_a_selection_of_nothing_leaves_a_window_as_it_was(vol: xr.DataArray, shown) -> None:
+    viewer = shown(vol)
+    point = viewer.dims.point
+    with pytest.raises(GeometryError, match="nothing along 'z'"):
+        brainxr.view(vol[0:0], viewer)
+    assert (len(viewer.layers), viewer.dims.point) == (1, point)
+
+
+@pytest.mark.window
 def test_a_script_waits_until_the_window_is_closed(vol: xr.DataArray) -> None:
     window_or_skip()
     code = f"""
