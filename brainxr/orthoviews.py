@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainxr import units as u
 from brainxr.added import shown_by
 from brainxr.background import keep_responsive, read_only_changes
 from brainxr.errors import GeometryError, MissingExtraError
 from brainxr.following import data_of_planes, follow_axes, is_followed
+from brainxr.readout import centre_of_plane, nearest, say_place
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-# Planes by the axis that they lie across.
-_NAMES = {"z": "axial", "y": "coronal", "x": "sagittal"}
 
 # A press that moved less than this many pixels before its release is a click.
 _CLICK = 4
@@ -200,7 +197,7 @@ def _take_care(view: Any, is_main: bool) -> None:
         )
         for layer in view.layers:
             _follow_axes(view, layer)
-    _say_place(view)
+    say_place(view)
     view.mouse_drag_callbacks.append(_move_to_click)
 
 
@@ -210,45 +207,6 @@ def _follow_axes(view: Any, layer: Any) -> None:
 
 
 # --- the point --------------------------------------------------------------------
-
-
-def _say_place(view: Any) -> None:
-    """Write which plane it is, and where, into a corner of a view."""
-    text = view.canvas.overlays.text
-    text.position, text.font_size, text.visible = "bottom_left", 11, True
-
-    def say(event: Any = None) -> None:
-        text.text = _place(view)
-
-    for emitter in (view.dims.events.point, view.dims.events.order, view.dims.events.axis_labels):
-        emitter.connect(say)
-    say()
-
-
-def _place(view: Any) -> str:
-    """``"axial, z 62.4 mm"``; of further axes their step."""
-    told = []
-    for axis in view.dims.not_displayed:
-        label, position = view.dims.axis_labels[axis], _centre_of_plane(view, axis)
-        unit = None if view.dims.units is None else str(view.dims.units[axis])
-        if u.is_length(unit):
-            millimetres = position * u.factor(str(unit), to="millimeter")
-            told.append(f"{label} {round(millimetres, 6) + 0.0:.10g} mm")
-        else:
-            told.append(f"{label} {position:g}")
-    across = view.dims.axis_labels[view.dims.not_displayed[-1]] if told else ""
-    return ", ".join([*filter(None, [_NAMES.get(across)]), *told])
-
-
-def _centre_of_plane(view: Any, axis: int) -> float:
-    """Place of the plane that is drawn, which is the nearest to the point."""
-    return _nearest(view.dims.range[axis], view.dims.point[axis])
-
-
-def _nearest(steps: tuple[float, float, float], position: float) -> float:
-    start, stop, step = steps
-    nearest = start + round((position - start) / step) * step
-    return float(min(max(nearest, start), stop))
 
 
 def _move_to_click(view: Any, event: Any) -> Iterator[None]:
@@ -273,7 +231,7 @@ def _move_point(view: Any, position: Sequence[float]) -> None:
     """Move the point to the voxel at a place in the plane of a view; the others follow."""
     point = list(view.dims.point)
     for axis in view.dims.displayed:
-        point[axis] = _nearest(view.dims.range[axis], position[axis])
+        point[axis] = nearest(view.dims.range[axis], position[axis])
     view.dims.point = point
 
 
@@ -346,7 +304,7 @@ def _mend() -> None:
         def _move_crosshairs(self) -> None:
             dims = self.viewer.dims
             axes = [*dims.displayed[::-1], *dims.not_displayed[::-1], 0][:3]
-            self.node.set_position(np.array([_centre_of_plane(self.viewer, a) for a in axes]))
+            self.node.set_position(np.array([centre_of_plane(dims, a) for a in axes]))
 
     def move_to_mouse(_: Any) -> None:
         view = viewer_model_under_mouse()

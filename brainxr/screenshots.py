@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # may not fit on a graphics card.
 SMALLEST, LARGEST = 200, 8192
 
+# Pixels that the place needs beside the scale bar.
+ROOM_FOR_PLACE = 400
+
 # A layout settles in two or three rounds.
 ROUNDS = 10
 
@@ -153,6 +156,8 @@ def _hidden_window(data: xr.DataArray, layer_kwargs: dict[str, Any]) -> Iterator
 def _fit(viewer: napari.Viewer, size: tuple[int, int]) -> None:
     """Give the canvas its size, and the picture the room that there is then."""
     window = viewer.window._qt_window
+    if size[0] < ROOM_FOR_PLACE:
+        viewer.canvas.overlays.text.position = "top_left"
     for _ in range(ROUNDS):
         _let_qt_work()
         height, width = viewer.screenshot(canvas_only=True, flash=False).shape[:2]

@@ -24,6 +24,7 @@ from brainxr.grid import DIMS
 from brainxr.layers import image_layer, layer_dims, middle_present, thin_axes
 from brainxr.orthoviews import link_planes
 from brainxr.preview import Budget
+from brainxr.readout import say_place
 
 if TYPE_CHECKING:
     import napari
@@ -236,7 +237,7 @@ def _welcome(viewer: ref[Any], event: Any) -> None:
         return
     is_new = len(window.layers) == 1
     if is_new:
-        _show_scale_bar(window)
+        _show_scale(window)
         keep_responsive(window)
     _settle(window, layer)
     _turn_to(window, data, is_new)
@@ -259,14 +260,16 @@ def _new_window(hidden: bool) -> napari.Viewer:
         raise MissingExtraError(
             "napari finds no Qt to open a window with. Install one: pip install 'brainxr[napari]'."
         ) from error
-    _show_scale_bar(viewer)
+    _show_scale(viewer)
     return viewer
 
 
-def _show_scale_bar(viewer: ViewerModel) -> None:
+def _show_scale(viewer: ViewerModel) -> None:
+    """How large it is, and where it lies."""
     # napari 0.9 moved the scale bar
     bars = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
     bars.scale_bar.visible = True
+    say_place(viewer)
 
 
 def current_viewer() -> napari.Viewer:

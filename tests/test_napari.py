@@ -327,6 +327,7 @@ def check_like_view(viewer: Any, path: str) -> None:
     assert layer.contrast_limits_range == expected.contrast_limits_range
     assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
     assert viewer.canvas.overlays.scale_bar.visible
+    assert viewer.canvas.overlays.text.text.startswith("axial, z ")
 
 
 @pytest.mark.window

@@ -47,7 +47,8 @@ def grey(path: Path) -> np.ndarray:
 def plane_in(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """Greys at the voxels' centres of a plane that was fitted into the picture."""
     picture = grey(path)
-    left = picture[:, : picture.shape[1] // 2] > 20  # the scale bar is at the right
+    # the scale bar is at the lower right, the place at the lower left
+    left = picture[:-60, : picture.shape[1] // 2] > 20
     rows = np.flatnonzero(left.sum(1) > 50)
     columns = np.flatnonzero((picture[rows] > 20).all(0))
     places = []
@@ -76,6 +77,15 @@ def test_the_picture_is_the_plane(vol, values, tmp_path: Path, axis, at, index) 
     assert grey(path).shape == (900, 640)
     expected = values[index].astype(int)
     assert np.abs(plane_in(path, expected.shape) - expected).max() <= 2
+
+
+@pytest.mark.window
+@pytest.mark.parametrize(("width", "is_wide"), [(300, False), (640, True)])
+def test_the_place_and_the_scale_bar_have_room(vol, tmp_path: Path, width, is_wide) -> None:
+    window_or_skip()
+    path = brainxr.screenshot(vol, tmp_path / "a.png", size=(width, 500), visible=False)
+    left = grey(path)[:, :120] > 100
+    assert (left[:60].any(), left[-60:].any()) == (not is_wide, is_wide)
 
 
 @pytest.mark.window

@@ -186,6 +186,7 @@ def shown(request: pytest.FixtureRequest):
         opened.append(viewer)
         viewer.window.resize(900, 700)
         viewer.canvas.overlays.scale_bar.visible = False
+        viewer.canvas.overlays.text.opacity = 0  # it is there, and out of the pixels
         for _ in range(5):
             QApplication.processEvents()
         viewer.reset_view()
