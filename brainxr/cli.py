@@ -26,6 +26,7 @@ from brainxr.shards import CODECS
 from brainxr.stack import PLANES, Stack, find_stack
 from brainxr.tiffstack import COMPRESSIONS
 from brainxr.volume import Volume
+from brainxr.wholefile import checked_target, whole_file
 
 # What is written: by which method, and which options it takes.
 FORMS = {
@@ -89,6 +90,13 @@ def main(ctx: click.Context, debug: bool) -> None:
 _OF_STACKS = ("spacing", "origin", "plane", "missing", "inside")
 _INSIDE = click.option("--inside", help="Of a zip: a folder, pattern or slice in it.")
 
+# What the demo draws, into a picture of this name; its own, so it is drawn anew each time.
+DEMO = "brainxr-demo.png"
+
+_overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace what is there, once the new one is complete."
+)
+
 
 def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what a stack's files don't."""
@@ -130,11 +138,12 @@ def check(path: str, inside: str | None) -> None:
 @click.argument("path")
 @click.option("-o", "--output", default="planes.png", show_default=True, help="Picture to write.")
 @click.option("--at", help="Point of the cuts, for example 'z=62mm,y=8cm'. Default: the middle.")
+@_overwrite_option
 @_stack_options
-def plot(path: str, output: str, at: str | None, **options: Any) -> None:
+def plot(path: str, output: str, at: str | None, overwrite: bool, **options: Any) -> None:
     """Draw the three planes through a point into a picture."""
     volume = brainxr.open(path, **_parsed(options))
-    _save_planes(volume, output, None if at is None else _per_axis(at))
+    _save_planes(volume, output, None if at is None else _per_axis(at), overwrite)
 
 
 @main.command()
@@ -145,14 +154,18 @@ def plot(path: str, output: str, at: str | None, **options: Any) -> None:
 @click.option("--fps", type=float, default=25, show_default=True, help="Planes in a second.")
 @click.option("--size", type=int, default=720, show_default=True, help="Pixels, longer side.")
 @click.option("--cmap", default="gray", show_default=True, help="A matplotlib colour map.")
+@_overwrite_option
 @_stack_options
 def movie(
     path: str, output: str, axis: str, selection: str | None, fps: float, size: int, cmap: str,
-    **options: Any,
+    overwrite: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Scroll through the planes along an axis, in a movie with places in mm."""
     volume = _select(brainxr.open(path, **_parsed(options)), selection)
-    click.echo(f"Wrote {brainxr.movie(volume, output, axis, fps=fps, size=size, cmap=cmap)}")
+    written = brainxr.movie(
+        volume, output, axis, fps=fps, size=size, cmap=cmap, overwrite=overwrite
+    )
+    click.echo(f"Wrote {written}")
 
 
 @main.command()
@@ -236,7 +249,7 @@ def sample(name: str, folder: str | None, shape: str | None) -> None:
 
 
 @main.command(short_help="Make a sample, print, draw and show it.")
-@click.option("-o", "--output", default="brainxr-demo.png", show_default=True)
+@click.option("-o", "--output", default=DEMO, show_default=True)
 @click.option("--show/--no-show", default=None, help="Open the viewer. Default: where it can be.")
 def demo(output: str, show: bool | None) -> None:
     """Make a sample, print what it is, draw its planes and open it in napari."""
@@ -246,7 +259,7 @@ def demo(output: str, show: bool | None) -> None:
     for label, value in _facts(find_stack(path)).items():
         click.echo(f"{label:<12}{value}")
     volume = brainxr.open(path)
-    _save_planes(volume, output, None)
+    _save_planes(volume, output, None, overwrite=output == DEMO)  # a picture of its own
     if show or (show is None and _can_show()):
         click.echo(">>> brainxr.view(vol)   # close the window to go on")
         brainxr.view(volume, block=True)
@@ -371,7 +384,9 @@ def _extent(volume: Volume) -> str:
     return ", ".join(spans) + " mm"
 
 
-def _save_planes(volume: xr.DataArray, output: str, at: Mapping[str, str] | None) -> None:
+def _save_planes(
+    volume: xr.DataArray, output: str, at: Mapping[str, str] | None, overwrite: bool
+) -> None:
     path = Path(output)
     if path.is_dir() or not path.suffix:
         raise ValueError(
@@ -379,9 +394,12 @@ def _save_planes(volume: xr.DataArray, output: str, at: Mapping[str, str] | None
         )
     from brainxr.plot import draw_without_window
 
+    target = checked_target(path, (path.suffix.lower(),), "a picture", overwrite)
     draw_without_window()
-    volume.brain.plot_planes(at=at).savefig(path, dpi=150)
-    click.echo(f"Wrote {path.resolve()}")
+    figure = volume.brain.plot_planes(at=at)
+    with whole_file(target, overwrite) as partial:
+        figure.savefig(partial, dpi=150)
+    click.echo(f"Wrote {target}")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
