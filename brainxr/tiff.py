@@ -19,10 +19,18 @@ import tifffile
 from brainxr.errors import SliceReadError, StackError, shortlist
 from brainxr.ifd import ONE_READ, Entry, read_directory
 from brainxr.openfile import OpenFile, open_file, truncated, unreadable
-from brainxr.rows import Strips
+from brainxr.rows import Strips, are_whole
 from brainxr.segments import Segments
 
 _ASCII = 2
+# Bytes of the header of a file, in which no pixels can be.
+_HEADER_BYTES = 8
+
+# Rows or columns of which no image of a microscope or scanner has as many, and times
+# that a codec packs an image at the most (a constant one by LZMA, 1 : 7000): what claims more
+# is damaged, and would be given memory for it.
+_LONGEST, _MOST_PACKED = 1 << 22, 1 << 15
+
 _STACKABLE_AXES = set("ZIQ")
 
 
@@ -205,11 +213,12 @@ def _page_at(tif: tifffile.TiffFile, offset: int, index: int) -> Any:
 
 
 def _segments(page: Any) -> Segments:
+    # asked for while the file is open, in which tifffile looks for how JPEG is meant;
+    # made once for all pages of a kind: a function of its arguments only
+    decode_segment, tables, header = page.decode, page.jpegtables, page.jpegheader
+
     def decode(data: bytes | None, number: int) -> npt.NDArray[Any] | None:
-        # tifffile makes it once for all pages of a kind: a function of its arguments only
-        segment, _, shape = page.decode(
-            data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader
-        )
+        segment, _, shape = decode_segment(data, number, jpegtables=tables, jpegheader=header)
         return None if segment is None else segment.reshape(shape[1:3])
 
     height, width = page.chunks[:2]
@@ -224,13 +233,20 @@ def _parse(tif: tifffile.TiffFile, file: OpenFile) -> Header:
     page: Any = tif.pages.first
     path = file.path
     _refuse_colour(page, path)
+    _refuse_impossible(page, path, file.size)
     pages = _count_pages(tif, path)
     if page.dtype is None:
         raise StackError(
             f"{path!r} has {page.bitspersample} bits a sample of format {page.sampleformat!s}, "
             "which has no numpy dtype. Convert it to 8, 16 or 32 bits."
         )
+    if tif.series[0].kind == "imagej" and page.bitspersample % 8:
+        raise SliceReadError(
+            f"{path!r} is said to be of ImageJ and to have {page.bitspersample} bits a pixel, "
+            "expected 8, 16 or 32. It is damaged: restore it from its source."
+        )
     strips = _strips(tif, pages)
+    _refuse_short_strips(tif, path, strips)
     described = pages > 1 and strips is None
     return Header(
         shape=(page.imagelength, page.imagewidth),
@@ -253,6 +269,23 @@ def _refuse_colour(page: Any, path: str) -> None:
             f"{path!r} has {page.samplesperpixel} samples a pixel ({page.photometric.name}), and a "
             "slice has one grey value. Convert the stack to grey values, or split its channels "
             "into stacks of their own."
+        )
+
+
+def _refuse_impossible(page: Any, path: str, size: int) -> None:
+    """Refuse sizes that no image has, before anything of that size is made."""
+    height, width = page.imagelength, page.imagewidth
+    bits = height * width * max(1, page.bitspersample)
+    is_packed = page.compression != 1 and all(page.databytecounts)
+    if (
+        0 in (height, width, *page.chunks[:2])
+        or max(height, width) > _LONGEST
+        or (is_packed and bits > 8 * _MOST_PACKED * size)
+    ):
+        raise SliceReadError(
+            f"{path!r} says that it has {height} rows and {width} columns, in pieces of "
+            f"{page.chunks[0]} x {page.chunks[1]}, which is not possible in {size} bytes. It is "
+            "damaged: restore it from its source."
         )
 
 
@@ -303,6 +336,25 @@ def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
     if len({len(row) for row in table}) > 1:
         return None
     return Strips.of(np.array(table, np.int64), page.chunks[0], height, width, stored)
+
+
+def _refuse_short_strips(tif: tifffile.TiffFile, path: str, strips: Strips | None) -> None:
+    """Refuse strips that are said to have fewer rows than they are to be read as."""
+    page: Any = tif.pages.first
+    if strips is None or len(page.dataoffsets) == 1:
+        # of a single strip libtiff doesn't believe the count of bytes, either
+        is_short = strips is not None and int(strips.offsets.min()) < _HEADER_BYTES
+    else:
+        sizes = page.chunks[0], page.imagelength, strips.row_bytes
+        is_short = any(
+            not are_whole(np.array(p.dataoffsets), np.array(p.databytecounts), *sizes)
+            for p in (_pages(tif) if tif.series[0].dataoffset is None else [page])
+        )
+    if is_short:
+        raise SliceReadError(
+            f"{path!r} lists strips that are not as long as its rows, or lie in its header. It is "
+            "damaged: restore it from its source."
+        )
 
 
 def _needed(page: Any, strips: Strips | None) -> int:
