@@ -38,6 +38,7 @@ from brainxr.zarrstore import Location
 # Voxels along an axis, and of a chunk, of which there are never so many.
 _LONGEST, _LARGEST_CHUNK = 1 << 22, 1 << 40
 
+
 @dataclass(frozen=True)
 class StoredImage:
     """An image of a store, as its metadata describe it.
