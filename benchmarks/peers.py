@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from glob import glob
+from glob import escape, glob
 from typing import Any
 
 
@@ -41,8 +41,9 @@ class Peer:
         return next((m for m in self.modules if importlib.util.find_spec(m) is None), None)
 
 
-def _slices(folder: str) -> str:
-    return os.path.join(folder, "*.tif")
+def _slices(path: str) -> str:
+    """The pattern of a folder's slices; of one file, the file."""
+    return os.path.join(escape(path), "*.tif") if os.path.isdir(path) else path
 
 
 def tutorial(folder: str) -> Any:

@@ -11,7 +11,6 @@ from importlib.metadata import version as _version
 
 from brainxr import accessor as _accessor  # registers .brain
 from brainxr.api import open, open_pyramid
-from brainxr.checks import check
 from brainxr.errors import (
     DisplayError,
     EmptyStackError,
@@ -35,10 +34,12 @@ from brainxr.errors import (
     VolumeReadError,
 )
 from brainxr.fromviewer import labels, points, selection
+from brainxr.inspection import check
 from brainxr.movies import movie
 from brainxr.samples import sample
 from brainxr.screenshots import screenshot
 from brainxr.viewer import view
+from brainxr.volumesum import checksum
 
 __version__ = _version("brainxr")
 del _accessor, _version
@@ -65,6 +66,7 @@ __all__ = [
     "VolumeError",
     "VolumeReadError",
     "check",
+    "checksum",
     "labels",
     "movie",
     "open",

@@ -17,7 +17,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from dask.base import is_dask_collection
 
@@ -37,17 +37,23 @@ LONGEST_WAIT = 0.05
 # of it.
 _SECONDS_A_PIECE = 1e-5
 
+# Slicers of windows that are kept responsive.
+_responsive: WeakSet[Any] = WeakSet()
+
 
 def keep_responsive(viewer: ViewerModel) -> None:
     """Read in the background whenever a person would have to wait for a plane of this window.
 
     napari keeps the last picture until the next one is there, and turns a wheel in the
-    layer list. Does nothing where napari has no such slicing. Whoever switched it on
-    in napari's preferences keeps it.
+    layer list. Does nothing where napari has no such slicing, or a second time. Whoever
+    switched it on in napari's preferences keeps it.
     """
     slicer = slicer_of(viewer)
     if slicer is None:
         return
+    if slicer in _responsive:
+        return
+    _responsive.add(slicer)
 
     def decide() -> None:
         # after a plane that is being read still: what came later would be drawn before it

@@ -199,7 +199,7 @@ def per_axis(given: Any, dims: Sequence[str], name: str) -> dict[str, int]:
     sizes = given if isinstance(given, Mapping) else dict.fromkeys(dims, given)
     for dim, size in sizes.items():
         if dim not in dims:
-            raise GeometryError(f"{name} has {dim!r}; the axes are {', '.join(dims)}.")
+            raise GeometryError(f"{name} has {dim!r}; the axes are {', '.join(dims)}. Use these.")
         if not hasattr(size, "__index__") or isinstance(size, bool) or int(size) < 1:
             raise GeometryError(f"{name} along {dim!r} is {size!r}: give a number of voxels.")
     return {dim: int(size) for dim, size in sizes.items()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from brainxr.errors import StackError
@@ -50,6 +51,11 @@ class CheckReport:
     def ok(self) -> bool:
         return not self.problems and not self.missing
 
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as what JSON can hold; what is no number is None."""
+        cleaned: dict[str, Any] = _without_nan(asdict(self) | {"ok": self.ok})
+        return cleaned
+
     def __str__(self) -> str:
         if self.ok:
             return f"{self.slices} slices in {self.folder!r}: all readable, alike and complete."
@@ -58,6 +64,14 @@ class CheckReport:
         if self.missing:
             lines.append(f"{len(self.missing)} slices are missing: {list(self.missing)}.")
         return "\n".join(lines)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check(
@@ -118,11 +132,11 @@ def _header(files: SliceFiles, i: int) -> Header | StackError:
 def _usual(headers: Sequence[Header | StackError]) -> Header | None:
     """The kind of header that most slices have; the first of them in a tie."""
     readable = [h for h in headers if isinstance(h, Header)]
-    kinds = Counter((h.shape, h.dtype, h.pages) for h in readable)
+    kinds = Counter(h.kind for h in readable)
     if not kinds:
         return None
     kind = kinds.most_common(1)[0][0]
-    return next(h for h in readable if (h.shape, h.dtype, h.pages) == kind)
+    return next(h for h in readable if h.kind == kind)
 
 
 def _complaint(header: Header | StackError, usual: Header | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 import warnings
@@ -14,6 +15,7 @@ import xarray as xr
 
 import brainxr
 from brainxr.cost import show_bytes
+from brainxr.datasetvolume import is_netcdf
 from brainxr.errors import EmptyStackError
 from brainxr.find import find_volume, is_certain, may_be_image
 from brainxr.grid import DIMS
@@ -123,15 +125,47 @@ def info(path: str, **options: Any) -> None:
         click.echo(f"{label:<12}{value}")
 
 
-@main.command()
+@main.command(short_help="Report all that is wrong with a stack or store.")
 @click.argument("path")
+@click.option("--deep", is_flag=True, help="Decode every slice, too, and find odd ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("-o", "--output", help="Picture of the values along the stack; looks deeply.")
+@click.option("--no-progress", is_flag=True, help="Without a bar.")
+@_overwrite_option
 @_INSIDE
-def check(path: str, inside: str | None) -> None:
-    """Read the header of every slice and report all that is wrong."""
-    report = brainxr.check(path, inside=inside)
-    click.echo(str(report), err=not report.ok)
+def check(
+    path: str, inside: str | None, deep: bool, as_json: bool, output: str | None,
+    no_progress: bool, overwrite: bool,
+) -> None:  # fmt: skip
+    """Read the header of every slice and report all that is wrong.
+
+    With --deep every slice is decoded, and those are listed that are empty, constant, the
+    same as the one before, or outliers. The exit code is 1 when something is wrong or odd.
+    """
+    target = None if output is None else _picture_target(output, overwrite)
+    report = brainxr.check(
+        path,
+        inside=inside,
+        deep=deep or target is not None,
+        progress=False if no_progress else None,
+    )
+    if target is not None:
+        _save_profile(report, target, overwrite)
+    click.echo(
+        json.dumps(report.as_dict()) if as_json else str(report), err=not report.ok and not as_json
+    )
     if not report.ok:
         sys.exit(1)
+
+
+@main.command(short_help="Print a fingerprint of the voxels and their places.")
+@click.argument("path")
+@click.option("--no-progress", is_flag=True, help="Without a bar.")
+@_stack_options
+def checksum(path: str, no_progress: bool, **options: Any) -> None:
+    """Print a fingerprint of the voxels and where they are, the same for a stack and its copies."""
+    volume = brainxr.open(path, **_parsed(options))
+    click.echo(f"{brainxr.checksum(volume, progress=False if no_progress else None)}  {path}")
 
 
 @main.command()
@@ -271,7 +305,7 @@ def demo(output: str, show: bool | None) -> None:
 
 
 def _facts_at(path: str, options: Mapping[str, Any]) -> dict[str, str]:
-    if is_nifti(path):
+    if is_nifti(path) or is_netcdf(path):
         return _file_facts(path, options)
     if not may_be_image(path, options["plane"] is not None or options["inside"] is not None):
         return _stack_facts(path, options)
@@ -306,18 +340,21 @@ def _facts(stack: Stack) -> dict[str, str]:
 def _file_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
     volume = find_volume(path, **options)
     array, attrs = volume.array, volume.attrs
-    axes = attrs.get("stored_orientation", "unknown")
+    rule = f" (from {attrs['spacing_source']})" if "spacing_source" in attrs else ""
+    scaled = f", scaled {attrs['stored_dtype']}" if "scl_slope" in attrs else ""
     facts = {
-        "source": attrs["source"],
+        "source": array.source.place,
         "shape": _shape(array),
-        "dtype": f"{array.dtype}"
-        + (f", scaled {attrs['stored_dtype']}" if "scl_slope" in attrs else ""),
-        "spacing": f"{_spacing(volume)} (from {attrs['spacing_source']})",
+        "dtype": f"{array.dtype}{scaled}",
+        "spacing": f"{_spacing(volume)}{rule}",
         "extent": _extent(volume),
-        "space": f"{attrs['space']}, axes in the file: {axes}",
         "size": show_bytes(array.nbytes),
+        **_costs(array),
     }
-    return facts | _costs(array)
+    if "space" in attrs:
+        axes = attrs.get("stored_orientation", "unknown")
+        facts["space"] = f"{attrs['space']}, axes in the file: {axes}"
+    return facts
 
 
 def _store_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
@@ -352,8 +389,9 @@ def _shape(array: StackArray) -> str:
 
 
 def _spacing(volume: Volume) -> str:
-    steps = (f"{d} {volume.coordinates[d].attrs['spacing']:g}" for d in volume.array.dims)
-    return f"{', '.join(steps)} µm"
+    steps = {d: volume.coordinates[d].attrs.get("spacing") for d in volume.array.dims}
+    shown = (f"{d} {'uneven' if step is None else f'{step:g}'}" for d, step in steps.items())
+    return f"{', '.join(shown)} µm"
 
 
 def _costs(array: StackArray) -> dict[str, str]:
@@ -378,28 +416,43 @@ def _extent(volume: Volume) -> str:
     spans = []
     for dim in volume.array.dims:
         values = volume.coordinates[dim].values
-        half = volume.coordinates[dim].attrs["spacing"] / 2
+        half = volume.coordinates[dim].attrs.get("spacing", 0.0) / 2
         low, high = min(values[0], values[-1]) - half, max(values[0], values[-1]) + half
         spans.append(f"{dim} {low / 1000:g} to {high / 1000:g}")
     return ", ".join(spans) + " mm"
 
 
-def _save_planes(
-    volume: xr.DataArray, output: str, at: Mapping[str, str] | None, overwrite: bool
-) -> None:
+def _picture_target(output: str, overwrite: bool) -> Path:
     path = Path(output)
     if path.is_dir() or not path.suffix:
         raise ValueError(
             f"{output!r} is no name for a picture: give one that ends in .png or .svg."
         )
+    return checked_target(path, (path.suffix.lower(),), "a picture", overwrite)
+
+
+def _save_planes(
+    volume: xr.DataArray, output: str, at: Mapping[str, str] | None, overwrite: bool
+) -> None:
+    target = _picture_target(output, overwrite)
     from brainxr.plot import draw_without_window
 
-    target = checked_target(path, (path.suffix.lower(),), "a picture", overwrite)
     draw_without_window()
-    figure = volume.brain.plot_planes(at=at)
+    _save(volume.brain.plot_planes(at=at), target, overwrite)
+    click.echo(f"Wrote {target}")
+
+
+def _save_profile(report: Any, target: Path, overwrite: bool) -> None:
+    from brainxr.plot import draw_without_window, plot_profile
+
+    draw_without_window()
+    _save(plot_profile(report), target, overwrite)
+    click.echo(f"Wrote {target}", err=True)
+
+
+def _save(figure: Any, target: Path, overwrite: bool) -> None:
     with whole_file(target, overwrite) as partial:
         figure.savefig(partial, dpi=150)
-    click.echo(f"Wrote {target}")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

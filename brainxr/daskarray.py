@@ -97,7 +97,7 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
         is_plain = copy is not False and dtype in (None, self.dtype)
         if self.npartitions == 1 and is_plain and _is_left_to_threads():
             return self.stack.read()
-        return np.asarray(super().__array__(dtype, copy, **kwargs))
+        return np.asarray(super().__array__(dtype, copy=copy, **kwargs))
 
     def __getitem__(self, index: Any) -> da.Array:
         if not _is_outer(index):

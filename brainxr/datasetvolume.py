@@ -10,13 +10,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy.typing as npt
 import xarray as xr
 
 from brainxr import units as u
 from brainxr.chunks import ChunkLayout
 from brainxr.datasetsource import DatasetSource, opened
 from brainxr.errors import EmptyStackError, GeometryError, VolumeError, VolumeReadError, shortlist
-from brainxr.grid import DIMS
+from brainxr.grid import DIMS, Lattice
 from brainxr.index import UnitIndex
 from brainxr.lazyarray import StackArray
 from brainxr.otheraxes import At, places
@@ -55,7 +56,7 @@ def find_dataset(
     """
     location = Location.of(path, storage_options)
     if location.is_local and not os.path.exists(location.path):
-        raise EmptyStackError(f"There is no file {location.path!r}.")
+        raise EmptyStackError(f"There is no file {location.path!r}. Check its path.")
     try:
         with opened(location) as dataset:
             variable = _the_variable(dataset, location.path)
@@ -74,10 +75,14 @@ def find_dataset(
 
 
 def has_volume(location: Location) -> bool:
-    """Whether a Zarr group has a variable along z, y and x, by xarray's account."""
+    """Whether a Zarr group has a variable along z, y and x, and a coordinate of one of them.
+
+    Without any, it may as well be an image of OME-Zarr that lost its metadata.
+    """
     try:
         with opened(location) as dataset:
-            return any(set(DIMS) <= set(v.dims) for v in dataset.data_vars.values())
+            placed = any(dim in dataset.coords for dim in DIMS)
+            return placed and any(set(DIMS) <= set(v.dims) for v in dataset.data_vars.values())
     except Exception:  # no group of xarray's: no volume
         return False
 
@@ -149,6 +154,18 @@ def _in_micrometers(known: xr.Dataset, dim: str, where: str) -> xr.Dataset:
     attrs |= {"units": u.MICROMETER}
     if "spacing" in attrs:
         attrs["spacing"] = float(attrs["spacing"]) * factor
+    step = _even_step(values)
+    if step is not None:
+        attrs.setdefault("spacing", step)
     index = UnitIndex(values, dim)
     variables = index.create_variables({dim: xr.Variable(dim, values, attrs)})
     return known.drop_vars(dim).assign_coords(xr.Coordinates(variables, indexes={dim: index}))
+
+
+def _even_step(values: npt.NDArray[Any]) -> float | None:
+    """Distance of neighbours, where it is one."""
+    try:
+        lattice = Lattice.of(xr.DataArray(values, dims="p", attrs={"units": u.MICROMETER}))
+    except GeometryError:
+        return None
+    return None if lattice.has_gaps else abs(lattice.step)

@@ -51,7 +51,9 @@ def find_volume(
         return _find_image(path, level, at, placed)
     given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
     if given:
-        raise StackError(f"{_told(path)!r} is no Zarr store, and only these have {given[0]!r}.")
+        raise StackError(
+            f"{_told(path)!r} is no Zarr store, and only these have {given[0]!r}. Leave it out."
+        )
     return find_stack(path, plane=plane, missing=missing, inside=inside, **placed)  # type: ignore[arg-type]
 
 

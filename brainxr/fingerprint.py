@@ -33,5 +33,6 @@ def fingerprint_of(names: Sequence[str], paths: Sequence[str]) -> str:
             raise SliceReadError(
                 f"{path!r} can't be read: {error.strerror}. Restore it, or open the rest again."
             ) from error
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

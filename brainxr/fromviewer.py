@@ -10,7 +10,7 @@ Pure: layers are known by what they have, and napari is not imported.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,16 +18,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
+from dask.base import is_dask_collection
 
 from brainxr import units as u
 from brainxr.added import drawn_on, is_unitless, shown_by
 from brainxr.errors import GeometryError
 from brainxr.grid import DIMS, OFF_GRID_IN_VOXELS, VoxelGrid
-from brainxr.layers import Axis, layer_dims
+from brainxr.layers import Axis, layer_dims, shows
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels, Points, Shapes
+    from napari.layers import Image, Labels, Points, Shapes
 
 # Places in µm are rounded to a picometre: what was drawn at 62 mm comes back at 62 mm,
 # and not at what dividing by a scale and multiplying with it makes of that.
@@ -161,6 +162,50 @@ def points(layer: Points) -> pd.DataFrame:
     return table
 
 
+def volume_of(layer: Image | Labels) -> xr.DataArray:
+    """The volume that an image or labels layer is: the one it was made of, or one by its place.
+
+    Costs no read. A layer that was made of a DataArray by `brainxr.view` is that
+    DataArray, unless somebody moved it or gave it other values since. The axes of one
+    that has no names for them are z, y and x, in the order of napari's sliders.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image or napari.layers.Labels
+
+    Returns
+    -------
+    xarray.DataArray
+        With coordinates in µm.
+
+    Raises
+    ------
+    GeometryError
+        When the layer has no unit, is turned, or has axes other than z, y and x.
+    """
+    values = layer.data[0] if layer.multiscale else layer.data
+    known = shown_by(layer)
+    if known is not None and shows(known, values, layer.scale, layer.translate):
+        return known
+    placed = Placed.of(layer, DIMS[-layer.ndim :])
+    if np.ndim(values) != layer.ndim or not set(placed.names) <= set(DIMS):
+        raise GeometryError(
+            f"The layer {layer.name!r} has shape {np.shape(values)} along the axes "
+            f"{', '.join(placed.names)}, and a volume has grey values along z, y and x. Split its "
+            "channels, or take one time of it."
+        )
+    return _by_itself(_for_xarray(values), placed).rename(layer.name)
+
+
+def _for_xarray(values: Any) -> Any:
+    """What xarray takes as it is: arrays in memory and dask's, and any other through dask."""
+    if isinstance(values, np.ndarray) or is_dask_collection(values):
+        return values
+    import dask.array as da
+
+    return da.from_array(values, chunks={0: 1})
+
+
 # --- where layers are -------------------------------------------------------------
 
 
@@ -181,22 +226,28 @@ class Placed:
     translate: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, layer: Any) -> Self:
-        """Where a layer is; refused where its axes have no unit or no names, or are turned."""
+    def of(cls, layer: Any, names: Sequence[str] | None = None) -> Self:
+        """Where a layer is; refused where its axes have no unit or no names, or are turned.
+
+        `names` are those of axes that have none.
+        """
         if is_unitless(layer):
             units = ", ".join(["'um'"] * layer.ndim)
             raise GeometryError(
                 f"The layer {layer.name!r} has no unit, so its places may be anything. Say it, for "
                 f"example layer.units = ({units})."
             )
-        if all(label.startswith("-") for label in layer.axis_labels):
+        labels: Sequence[str] = layer.axis_labels
+        if all(label.startswith("-") for label in labels):
+            labels = names or ()
+        if len(labels) != layer.ndim:
             raise GeometryError(
                 f"The axes of the layer {layer.name!r} have no names. Say them, for example "
                 f"layer.axis_labels = {DIMS[-layer.ndim :]}."
             )
         _refuse_turned(layer)
         factors = np.array([_micrometers_a(str(unit)) for unit in layer.units])
-        return cls(tuple(layer.axis_labels), layer.scale * factors, layer.translate * factors)
+        return cls(tuple(labels), layer.scale * factors, layer.translate * factors)
 
     def micrometers(self, places: Any) -> npt.NDArray[np.float64]:
         """Places in the layer's own coordinates, shape (n, ndim), in µm."""
@@ -272,7 +323,7 @@ def _drawn(layer: Any) -> Ranges:
     """Box around the shapes that are selected, or around the only one."""
     chosen = sorted(layer.selected_data) or list(range(len(layer.data)))
     if not chosen:
-        raise GeometryError(f"Nothing is drawn in the layer {layer.name!r}.")
+        raise GeometryError(f"Nothing is drawn in the layer {layer.name!r}. Draw there first.")
     if len(chosen) > 1 and not layer.selected_data:
         raise GeometryError(
             f"There are {len(chosen)} shapes in the layer {layer.name!r}. Select the one that is "
@@ -300,7 +351,8 @@ def _part(data: xr.DataArray, ranges: Ranges, *, touched: bool) -> xr.DataArray:
         if inside.size == 0:
             raise GeometryError(
                 f"There is no voxel from {_mm(low)} to {_mm(high)} along {dim!r}, which has them "
-                f"from {_mm(centres.min())} to {_mm(centres.max())}, every {_mm(step)}."
+                f"from {_mm(centres.min())} to {_mm(centres.max())}, every {_mm(step)}. "
+                "Draw a larger one, or one where they are."
             )
         indexers[dim] = slice(int(inside[0]), int(inside[-1]) + 1)
     return data.isel(indexers)
@@ -338,14 +390,19 @@ class OtherVoxelsError(GeometryError):
     """Labels whose voxels are not those of the volume."""
 
 
-def _by_itself(values: npt.NDArray[Any], placed: Placed) -> xr.DataArray:
+def _by_itself(values: Any, placed: Placed) -> xr.DataArray:
     sizes = dict(zip(placed.names, values.shape, strict=True))
     spatial = [i for i, name in enumerate(placed.names) if name in DIMS]
     grid = VoxelGrid(*(
         {placed.names[i]: sequence[i] for i in spatial}
         for sequence in (values.shape, placed.scale.tolist(), placed.translate.tolist())
     ))  # fmt: skip
-    return xr.DataArray(_locked(values), grid.coordinates(), list(sizes), "labels")
+    return xr.DataArray(
+        _locked(values) if isinstance(values, np.ndarray) else values,
+        grid.coordinates(),
+        list(sizes),
+        "labels",
+    )
 
 
 def _on_voxels(values: npt.NDArray[Any], placed: Placed, volume: xr.DataArray) -> xr.DataArray:

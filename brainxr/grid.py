@@ -131,7 +131,9 @@ class Lattice:
         if values.size == 0:
             raise GeometryError(f"There is nothing along {name!r}: the selection is empty.")
         if not np.isfinite(values).all():
-            raise GeometryError(f"Positions along {name!r} are not all finite numbers.")
+            raise GeometryError(
+                f"Positions along {name!r} are not all finite numbers. Give it a coordinate in µm."
+            )
         hint = _spacing_attribute(coordinate)
         if values.size == 1:
             if hint is None:

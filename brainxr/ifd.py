@@ -38,6 +38,9 @@ _NO_MATTER = {282, 283, 296, 330, 34665, 34853, 40965}
 # ExtraSamples, SampleFormat, JPEGTables, and the parameters of LERC.
 _DECISIVE = {258, 338, 339, 347, 50674}
 
+# Tags from here on are somebody's own; ImageJ's two are everybody's by now.
+_FIRST_PRIVATE, _IMAGEJ = 32768, {50838, 50839}
+
 # One entry of a directory: tag, type, number of values, and the bytes of the values.
 Entry: TypeAlias = tuple[int, int, int, bytes]
 
@@ -114,6 +117,8 @@ def _parse(file: _File, at: int | None) -> Directory:
     manner: list[Entry] = []
     tables: dict[str, npt.NDArray[np.int64]] = {}
     for tag, kind, count, value in form.iter_unpack(file.read(start, end - start)):
+        if end_of_values(tag, kind, count, value, file.order) > file.file.size:
+            raise _Unusual
         if tag in _OFFSETS or tag in _COUNTS:
             tables["offsets" if tag in _OFFSETS else "counts"] = _table(file, kind, count, value)
         elif kind != _ASCII and tag not in _NO_MATTER:
@@ -121,6 +126,14 @@ def _parse(file: _File, at: int | None) -> Directory:
     if len(tables) != 2 or len(tables["offsets"]) != len(tables["counts"]):
         raise _Unusual
     return Directory(tuple(manner), **tables, is_last=file.unpack(pointer, end) == 0)
+
+
+def end_of_values(tag: int, kind: int, count: int, value: bytes, order: str) -> int:
+    """The first byte behind an entry's values; 0 where they are in the entry, or don't matter."""
+    length = _SIZES.get(kind, 0) * count
+    if length <= len(value) or (tag >= _FIRST_PRIVATE and tag not in _IMAGEJ):
+        return 0
+    return int.from_bytes(value, "little" if order == "<" else "big") + length
 
 
 def _entry(file: _File, tag: int, kind: int, count: int, value: bytes) -> Iterator[Entry]:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from dask.tokenize import tokenize
 
 from brainxr.lazyarray import StackArray, expand_key
 
@@ -93,6 +94,9 @@ class LaidOut:
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         return self.select(key).read()
+
+    def __dask_tokenize__(self) -> Any:
+        return type(self).__name__, tokenize(self.array), tokenize(self.places)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return self.read().astype(dtype or self.dtype, copy=bool(copy))

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask.tokenize import tokenize
 
 from brainxr import units as u
 from brainxr.backend import stack_of
@@ -112,10 +113,7 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
         When the coordinates don't tell where the voxels are.
     """
     axes = [Axis.of(data, dim) for dim in layer_dims(data)]
-    values = _upwards(_values(data, [axis.name for axis in axes]), axes)
-    gaps = [axis.gaps for axis in axes]
-    if any(numbers is not None for numbers in gaps):
-        values = LaidOut.with_gaps(values, gaps)
+    values = _shown(data, axes)
     zoom = None if layer_kwargs.get("multiscale") is False else _zoom(values, axes)
     kwargs: dict[str, Any] = {
         "name": _layer_name(data),
@@ -135,6 +133,28 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
     return values, kwargs, "image"
 
 
+def shows(data: xr.DataArray, values: Any, scale: Any, translate: Any) -> bool:
+    """Whether a layer still is what `image_layer` made of a volume, nothing moved or computed."""
+    axes = [Axis.of(data, dim) for dim in layer_dims(data)]
+    places = [[axis.scale for axis in axes], [axis.translate for axis in axes]]
+    if not np.array_equal(places, [scale, translate]):
+        return False
+    own = _shown(data, axes)
+    if isinstance(own, np.ndarray):
+        same = isinstance(values, np.ndarray) and np.shares_memory(own, values)
+        return same and (own.shape, own.strides) == (values.shape, values.strides)
+    return bool(type(own) is type(values) and tokenize(own) == tokenize(values))
+
+
+def _shown(data: xr.DataArray, axes: Sequence[Axis]) -> Any:
+    """The values with the axes upwards, and with planes where there are gaps."""
+    values = _upwards(_values(data, [axis.name for axis in axes]), axes)
+    gaps = [axis.gaps for axis in axes]
+    if any(numbers is not None for numbers in gaps):
+        return LaidOut.with_gaps(values, gaps)
+    return values
+
+
 def layer_dims(data: xr.DataArray) -> list[Hashable]:
     """Axes of the layer: others first, then z, y, x as far as they are known."""
     if not isinstance(data, xr.DataArray):
@@ -145,7 +165,8 @@ def layer_dims(data: xr.DataArray) -> list[Hashable]:
     spatial = spatial_dims(data)
     if not any(dim in data.dims for dim in spatial):
         raise GeometryError(
-            f"There is nothing to show: the axes are {list(data.dims)}, and none is z, y or x."
+            f"There is nothing to show: the axes are {list(data.dims)}, and none is z, y or x. "
+            "Rename them, for example data.rename(dim_0='z')."
         )
     return [dim for dim in data.dims if dim not in DIMS] + spatial
 

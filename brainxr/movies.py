@@ -254,7 +254,7 @@ def _in_broadcast_colours(frame: RGB) -> Any:
     import av
 
     picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-    return picture.reformat(format="yuv420p", dst_colorspace=_BT709)
+    return picture.reformat(format="yuv420p", dst_colorspace="ITU709")
 
 
 def _gif_stream(container: Any, rate: Fraction) -> Any:

@@ -323,7 +323,8 @@ def _micrometers(dim: str, unit: str | None, where: str) -> float:
         return u.factor(unit, to=u.MICROMETER)
     except LengthError as error:
         raise GeometryError(
-            f"The axis {dim!r} of {where!r} is in {unit!r}, which is no length: {error}"
+            f"The axis {dim!r} of {where!r} is in {unit!r}, which is no length: {error} "
+            "Say where its voxels are with spacing=..., or correct the store."
         ) from None
 
 

@@ -236,9 +236,9 @@ def _refuse_misnamed(name: str) -> None:
         with open(name, "rb") as file:
             packed = file.read(2) == _GZIP
     except FileNotFoundError as error:
-        raise EmptyStackError(f"There is no file {name!r}.") from error
+        raise EmptyStackError(f"There is no file {name!r}. Check its path.") from error
     except OSError as error:
-        raise VolumeReadError(f"{name!r} can't be read: {error.strerror}.") from error
+        raise VolumeReadError(f"{name!r} can't be read: {error.strerror}. Restore it.") from error
     named = name.lower().endswith((".gz", ".mgz"))
     if packed != named:
         found, expected = ("gzip", "none") if packed else ("no gzip", "gzip")
@@ -251,7 +251,7 @@ def _refuse_misnamed(name: str) -> None:
 def _refuse_short(found: NiftiHeader) -> None:
     """Refuse a file without room for the voxels that its header promises."""
     if not os.path.isfile(found.path):
-        raise EmptyStackError(f"There is no file {found.path!r}, which has the voxels.")
+        raise EmptyStackError(f"There is no file {found.path!r}, which has the voxels. Restore it.")
     needed = found.offset + int(np.prod(found.shape)) * found.stored.itemsize
     size = os.path.getsize(found.path)
     if size < needed and not found.is_gzipped:

@@ -84,7 +84,8 @@ class StoredImage:
         if not isinstance(level, int) or not -count <= level < count:
             where = self.location.path
             raise StoreError(
-                f"There is no level {level!r} in {where!r}, which has 0 to {count - 1}."
+                f"There is no level {level!r} in {where!r}, which has 0 to {count - 1}. "
+                "Choose one of these, or -1 for the coarsest."
             )
         found = self.image.levels[level]
         array = self._array(found)

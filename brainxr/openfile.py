@@ -5,12 +5,14 @@ Whatever reads slices asks such a file for bytes at a place, and never asks wher
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Callable, Sequence
 from typing import IO, Any, Protocol, Self, TypeAlias
 
-from brainxr.errors import SliceReadError
+from brainxr.errors import SliceReadError, StackError
+from brainxr.filekinds import refuse_no_file
 
 # Bytes of stretches: first, and the one after the last.
 Fetch: TypeAlias = Callable[[Sequence[tuple[int, int]]], list[bytes]]
@@ -18,7 +20,8 @@ Fetch: TypeAlias = Callable[[Sequence[tuple[int, int]]], list[bytes]]
 # Of a file that is far away, so much is fetched where a few bytes are asked for.
 READ_AHEAD = 1 << 14
 
-FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+# Without waiting: a pipe that is opened to be read waits until somebody writes into it.
+FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 if hasattr(os, "preadv"):
 
@@ -55,6 +58,11 @@ class OpenFile:
         self.path = path
         self.descriptor = os.open(path, FOR_READING)
         status = os.fstat(self.descriptor)
+        try:
+            refuse_no_file(path, status.st_mode)
+        except StackError:
+            os.close(self.descriptor)
+            raise
         self.size = status.st_size
         self.times = (status.st_mtime_ns, status.st_ctime_ns)
 
@@ -317,6 +325,8 @@ def open_file(path: str) -> OpenFile:
     """
     try:
         return OpenFile(path)
+    except StackError:
+        raise
     except OSError as error:
         raise SliceReadError(unreadable(path, error)) from error
 
@@ -330,7 +340,14 @@ def unreadable(path: str, error: OSError) -> str:
         return f"{path!r} is not there (any more). Restore it, or open the stack again."
     if isinstance(error, PermissionError):
         return f"{path!r} may not be read: permission denied. Ask its owner for read access."
-    return f"{path!r} can't be read: {error.strerror or error}."
+    if error.errno == errno.ELOOP:
+        return f"{path!r} is a link that leads back to itself (a loop). Put the slice there."
+    if error.errno == errno.ENXIO:
+        return f"{path!r} is a socket, and a slice is a plain file. Move it elsewhere."
+    return (
+        f"{path!r} can't be read: {error.strerror or error}. Look after the disk or the network "
+        "that it is on, and open the stack again."
+    )
 
 
 def truncated(path: str, found: int | str, expected: int) -> str:

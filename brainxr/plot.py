@@ -24,7 +24,7 @@ import xarray as xr
 from brainxr import units as u
 from brainxr.contrast import chosen_limits
 from brainxr.cost import refuse_too_big
-from brainxr.errors import MissingExtraError
+from brainxr.errors import GeometryError, MissingExtraError
 from brainxr.planes import (
     CutPlane,
     axes_of,
@@ -41,8 +41,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from brainxr.inspection import DeepReport
+
 
 BACKGROUND, INK, MARK, HATCH = "black", "0.8", "#ffb000", "0.35"
+
+# Colours of odd slices, by what is odd.
+ODD = {"empty": "#d95f02", "constant": "#7570b3", "repeated": "#e6ab02", "outlier": "#d7191c"}
 
 # Inches around a panel for its title, ticks and labels; the least width that a title
 # needs, which may reach over the margins; the longest side of a panel, one alone and
@@ -251,6 +256,82 @@ class _Layout:
         dx, dy = ((room - size) / 2 for size, room in zip(self.figsize, figsize, strict=True))
         boxes = [(left + dx, bottom + dy, w, h) for left, bottom, w, h in self.boxes]
         return _Layout(self.scale, figsize, boxes)
+
+
+def plot_profile(report: DeepReport, *, figsize: tuple[float, float] = (9.0, 4.5)) -> Figure:
+    """Mean, spread and percentiles of every slice along the stack, odd slices marked.
+
+    Costs nothing but the drawing: the numbers are those of the report.
+
+    Parameters
+    ----------
+    report : DeepReport
+        What `brainxr.check` with ``deep=True`` gives.
+    figsize : (float, float)
+        Width and height in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    GeometryError
+        When no slice could be decoded.
+
+    Examples
+    --------
+    >>> report = brainxr.check(brainxr.sample("phantom"), deep=True)
+    >>> figure = plot_profile(report)
+    """
+    if not report.profile:
+        raise GeometryError(
+            f"No slice of {report.folder!r} could be decoded, so there is nothing to draw. Print "
+            "the report: it says what is wrong."
+        )
+    figure: Figure
+    figure, panel = _import_pyplot().subplots(figsize=figsize, layout="constrained")
+    _draw_profile(panel, report)
+    _mark_odd(panel, report)
+    panel.set(xlabel=f"{report.axis} [mm]", ylabel="intensity")
+    panel.margins(x=0.01)
+    panel.set_title(f"{os.path.basename(report.folder)}: {len(report.profile)} slices", loc="left")
+    figure.legend(loc="outside lower center", ncols=5, frameon=False)
+    _show_once_in_notebooks(figure)
+    return figure
+
+
+def _draw_profile(panel: Axes, report: DeepReport) -> None:
+    """Lines and bands, broken where slices are missing."""
+    at = np.array([one.z_mm for one in report.profile])
+    steps = np.abs(np.diff(at))
+    breaks = np.flatnonzero(steps > 1.5 * (np.median(steps) if steps.size else 0)) + 1
+    at = np.insert(at, breaks, np.nan)
+    column = {
+        name: np.insert([getattr(one, name) for one in report.profile], breaks, np.nan)
+        for name in ("mean", "std", "p1", "p50", "p99")
+    }
+    mean, std = column["mean"], column["std"]
+    panel.fill_between(at, column["p1"], column["p99"], color="0.88", label="1 to 99 %")
+    panel.fill_between(at, mean - std, mean + std, color="#9ecae1", alpha=0.7, label="mean ± std")
+    panel.plot(at, column["p50"], color="0.45", lw=1, ls=":", label="median")
+    panel.plot(at, mean, color="#08519c", lw=1.5, label="mean")
+
+
+def _mark_odd(panel: Axes, report: DeepReport) -> None:
+    """A line at each odd slice, in the colour of what is odd, and at each that is broken."""
+    across: Any = {"transform": panel.get_xaxis_transform()}  # in mm, and parts of the height
+    for kind, colour in ODD.items():
+        shown = [f.z_mm for f in report.odd if f.kind == kind]
+        if shown:
+            label = f"{kind} ({len(shown)})"
+            panel.vlines(shown, 0, 1, colour, lw=1, **across)
+            panel.plot(
+                shown, [1.02] * len(shown), "v", c=colour, clip_on=False, label=label, **across
+            )
+    ends = [f.z_mm for f in set(report.findings) - set(report.odd)]
+    if ends:
+        panel.plot(ends, [0.01] * len(ends), "|", c="0.5", label="empty at the ends", **across)
 
 
 def _place(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -174,7 +175,8 @@ class SliceReader:
         folder, names, opened_at = self.files.folder + os.sep, self.files.names, self.opened_at
         known, first = self._layouts.get, self._first
         flat, size, offset = memoryview(out.data).cast("B"), span.stop, span.offset
-        open_file, status_of, close = os.open, os.fstat, os.close  # looked up once, not n times
+        # looked up once, not n times
+        open_file, status_of, close, is_plain = os.open, os.fstat, os.close, stat.S_ISREG
         for i, place in enumerate(places):
             count = 0
             if known(place) is first:
@@ -182,7 +184,11 @@ class SliceReader:
                     descriptor = open_file(folder + names[place], FOR_READING)
                     try:
                         status = status_of(descriptor)
-                        if status.st_mtime_ns <= opened_at and status.st_ctime_ns <= opened_at:
+                        if (
+                            status.st_mtime_ns <= opened_at
+                            and status.st_ctime_ns <= opened_at
+                            and is_plain(status.st_mode)
+                        ):
                             count = read_into(descriptor, flat[i * size : i * size + size], offset)
                     finally:
                         close(descriptor)
@@ -214,7 +220,7 @@ class SliceReader:
             out[...] = 0
             return
         with self._open(place) as file:
-            _read(file, place, self._layout(file, place), window, out)
+            _read(file, self._page(place), self._layout(file, place), window, out)
 
     def _look_at(self, place: int) -> None:
         with self._open(place) as file:
@@ -245,7 +251,7 @@ class SliceReader:
                     out[...] = 0
                 else:
                     file = files[self._file(places[i])]
-                    _read(file, places[i], layouts[places[i]], window, out)
+                    _read(file, self._page(places[i]), layouts[places[i]], window, out)
 
             yield read
 
@@ -253,6 +259,9 @@ class SliceReader:
 
     def _file(self, place: int) -> int:
         return 0 if self.header.pages > 1 else place
+
+    def _page(self, place: int) -> int:
+        return place if self.header.pages > 1 else 0
 
     def _open(self, place: int) -> OpenFile:
         return self.files.open(self._file(place))
@@ -296,7 +305,7 @@ class SliceReader:
 
     def _find_layout(self, file: OpenFile, place: int) -> Layout:
         """Where the pixels of a slice are that was never read before."""
-        first, page = self.header, place if self.header.pages > 1 else 0
+        first, page = self.header, self._page(place)
         if first.strips is not None and file.size >= first.needed and first.is_that_of(file):
             return self._first if self._first and page == 0 else (first.strips, page)
         if first.manner is not None:

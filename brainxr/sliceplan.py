@@ -125,7 +125,8 @@ class SlicePlan:
         blocking = Blocks(data.shape, (_at_a_time(data, source, memory), *data.shape[1:]))
         if source is None and data.chunks is not None:
             data = _apart(data, axes[0], blocking.box[0])
-        stem = name if plane in name.lower() else f"{name}_{plane}"
+        stem = name.lstrip(".")  # or its slices would be hidden
+        stem = stem if plane in stem.lower() else f"{stem}_{plane}"
         return cls(data, source, _slices(volume, plane, lattices, stem), blocking, memory)
 
     def recipe(self, compression: str | None) -> dict[str, Any]:

@@ -34,6 +34,9 @@ Call: TypeAlias = Callable[[str], str]
 
 _NUMBER = re.compile(r"(\d+)")
 
+# Names that are no UTF-8 have their bytes in surrogates, as Python gives them.
+_TEXT = ("utf-8", "surrogateescape")
+
 # Places on the grid for each file; beyond this (and where it is many) the numbers
 # are dates or identifiers, and a volume of their span would be nothing but gap.
 _MOST_GAPS = 100
@@ -110,7 +113,7 @@ class SliceFiles:
 
     def __reduce__(self) -> Any:
         # names are alike: 10,000 of them travel in 24 kB instead of 650
-        packed = zlib.compress("\0".join(self.names).encode(), 1)
+        packed = zlib.compress("\0".join(self.names).encode(*_TEXT), 1)
         numbers = zlib.compress(np.asarray(self.numbers, np.int64).tobytes(), 1)
         return _unpack, (self.folder, packed, numbers, self.container)
 
@@ -118,7 +121,7 @@ class SliceFiles:
 def _unpack(folder: str, names: bytes, numbers: bytes, container: Container | None) -> SliceFiles:
     return SliceFiles(
         folder,
-        tuple(zlib.decompress(names).decode().split("\0")),
+        tuple(zlib.decompress(names).decode(*_TEXT).split("\0")),
         tuple(np.frombuffer(zlib.decompress(numbers), np.int64).tolist()),
         container,
     )
@@ -165,30 +168,53 @@ def _find_at(path: str) -> SliceFiles:
     path = os.path.expanduser(path)
     if os.path.isdir(path):
         return _find_in_folder(path)
-    if os.path.isfile(path):
+    if os.path.exists(path):
         return _single_file(path)
     if glob.has_magic(path):
         return _find_by_pattern(path)
-    raise EmptyStackError(f"There is no file or folder {path!r}.{_similar(path)}")
+    if os.path.islink(path):
+        raise EmptyStackError(
+            f"{path!r} is a link to {os.readlink(path)!r}, where there is nothing, or which leads "
+            "back (a loop). Open what it should lead to."
+        )
+    raise EmptyStackError(_nowhere(path))
+
+
+def _nowhere(path: str) -> str:
+    return f"There is no file or folder {path!r}. Give the path of one.{_similar(path)}"
 
 
 def _find_in_folder(folder: str) -> SliceFiles:
+    listed, folders = _listed(folder)
+    files = [name for name in listed if name not in folders] if folders else listed
+    path = os.path.abspath(folder)
+    # in most folders there is nothing else, so all names are looked at as one
+    only = _only_number(files) if len(files) > 1 and is_slice_name(files[0]) else None
+    if only is not None:
+        return _in_order(path, *only)
+    names = [name for name in files if is_slice_name(name)]
+    if not names:
+        raise EmptyStackError(_nothing_in(folder, listed))
+    return one_stack(path, names)
+
+
+def _listed(folder: str) -> tuple[list[str], set[str]]:
+    """All names in a folder, and those of folders among them; costs hardly more than the names."""
     try:
-        listed = os.listdir(folder)
+        with os.scandir(folder) as found:
+            entries = list(found)
     except PermissionError as error:
         raise SliceReadError(
             f"The folder {folder!r} may not be listed: permission denied. Ask its owner for access."
         ) from error
-    path = os.path.abspath(folder)
-    # in most folders there is nothing else, so all names are looked at as one
-    only = _only_number(listed) if len(listed) > 1 and is_slice_name(listed[0]) else None
-    if only is not None:
-        return _in_order(path, *only)
-    names = [name for name in listed if is_slice_name(name)]
-    names = [name for name in names if not os.path.isdir(os.path.join(folder, name))]
-    if not names:
-        raise EmptyStackError(_nothing_in(folder, listed))
-    return one_stack(path, names)
+    return [entry.name for entry in entries], {e.name for e in entries if _is_folder(e)}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere
+        return False
 
 
 def _single_file(path: str) -> SliceFiles:
@@ -225,7 +251,7 @@ def _meant_by(pattern: str, folder: str, names: list[str]) -> list[str]:
 
 def _find_in_list(paths: list[str]) -> SliceFiles:
     if not paths:
-        raise EmptyStackError("The list of files is empty.")
+        raise EmptyStackError("The list of files is empty: give the paths of slices.")
     folders = [p for p in paths if os.path.isdir(p)]
     if folders:
         raise StackError(
@@ -235,7 +261,8 @@ def _find_in_list(paths: list[str]) -> SliceFiles:
     absent = [p for p in paths if not os.path.isfile(p)]
     if absent:
         raise EmptyStackError(
-            f"{len(absent)} of {len(paths)} files of the list are not there: {shortlist(absent)}."
+            f"{len(absent)} of {len(paths)} files of the list are not there: {shortlist(absent)}. "
+            "Restore them, or leave them out."
         )
     return listed_stack(*_relative(paths))
 
@@ -387,7 +414,7 @@ def _refuse_duplicates(
 def _refuse_repeats(names: list[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise StackError(f"Files are listed more than once: {shortlist(repeated)}.")
+        raise StackError(f"Files are listed more than once: {shortlist(repeated)}. Name each once.")
 
 
 def _stem(name: str) -> str:

@@ -223,7 +223,8 @@ def _text_array(texts: Sequence[str]) -> npt.NDArray[np.str_]:
     lengths = set(map(len, texts))
     if len(lengths) > 1:
         return np.array(texts)
-    return np.frombuffer(bytearray("".join(texts).encode("utf-32-le")), f"<U{lengths.pop()}")
+    joined = "".join(texts).encode("utf-32-le", "surrogatepass")  # names that are no UTF-8, too
+    return np.frombuffer(bytearray(joined), f"<U{lengths.pop()}")
 
 
 def _attributes(

@@ -8,8 +8,9 @@ file for it. So the first slice of a stack is parsed here, and of the others onl
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,18 @@ import tifffile
 from brainxr.errors import SliceReadError, StackError, shortlist
 from brainxr.ifd import ONE_READ, Entry, read_directory
 from brainxr.openfile import OpenFile, open_file, truncated, unreadable
-from brainxr.rows import Strips, are_whole
+from brainxr.rows import Strips
 from brainxr.segments import Segments
+from brainxr.soundness import (
+    refuse_lost,
+    refuse_no_imagej,
+    refuse_short,
+    refuse_unlike,
+    refuse_unsound,
+)
 
 _ASCII = 2
-# Bytes of the header of a file, in which no pixels can be.
-_HEADER_BYTES = 8
-
-# Rows or columns of which no image of a microscope or scanner has as many, and times
-# that a codec packs an image at the most (a constant one by LZMA, 1 : 7000): what claims more
-# is damaged, and would be given memory for it.
-_LONGEST, _MOST_PACKED = 1 << 22, 1 << 15
-
+_UNITS = {1: "NONE", 2: "INCH", 3: "CENTIMETER"}
 _STACKABLE_AXES = set("ZIQ")
 
 
@@ -57,6 +58,9 @@ class Header:
         In the machine's byte order.
     pages : int
         Slices in the file.
+    photometric, orientation
+        What the numbers mean (MINISWHITE, ...), and where row 0 and column 0 lie (1: above,
+        left), as it is said there: slices of one stack have to agree.
     size, needed : int
         Bytes of the file, and bytes that it must have at least.
     strips : Strips or None
@@ -83,6 +87,13 @@ class Header:
     fingerprint: tuple[tuple[int, bytes], ...]
     manner: tuple[Entry, ...] | None = None
     facts: FileFacts = FileFacts()
+    photometric: str = "MINISBLACK"
+    orientation: int = 1
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What has to be the same in all slices of a stack."""
+        return self.shape, self.dtype, self.pages, self.photometric, self.orientation
 
     def is_that_of(self, file: OpenFile) -> bool:
         """Whether an open file is described by the same bytes."""
@@ -129,8 +140,8 @@ def parse_header(file: OpenFile) -> Header:
         raise SliceReadError(unreadable(path, error)) from error
     except Exception as error:  # whatever a damaged file makes of a parser
         raise SliceReadError(
-            f"{path!r} can't be read as TIFF ({error}). It is damaged, truncated or of another "
-            f"format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."
+            f"{path!r} can't be read as TIFF ({_reason(error)}). It is damaged, truncated or of "
+            f"another format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."
         ) from error
     if not file.has(header.needed):
         found = size if size < header.needed else "fewer"
@@ -146,17 +157,20 @@ def read_segment_table(file: OpenFile, header: Header, page: int) -> Segments:
     Raises
     ------
     SliceReadError
-        When the page can't be parsed.
+        When the page can't be parsed, or is unlike the first one.
     """
     try:
         with tifffile.TiffFile(file.for_a_parser(), _multifile=False) as tif:
-            return _segments(
-                _page_at(tif, header.ifds[page], page) if header.ifds else tif.pages[0]
-            )
+            first: Any = tif.pages.first
+            found = _page_at(tif, header.ifds[page], page) if header.ifds else first
+            refuse_unlike(found, first, f"{file.path!r}, page {page},")
+            return _segments(found)
+    except StackError:
+        raise
     except Exception as error:  # whatever a damaged file makes of a parser
         raise SliceReadError(
-            f"{file.path!r}, page {page}, can't be read as TIFF ({error}). Restore it from its "
-            "source."
+            f"{file.path!r}, page {page}, can't be read as TIFF ({_reason(error)}). Restore it "
+            "from its source."
         ) from error
 
 
@@ -168,6 +182,10 @@ def differences(header: Header, first: Header) -> str | None:
         return f"has dtype {header.dtype}, expected {first.dtype}"
     if header.pages != first.pages:
         return f"has {header.pages} pages, expected {first.pages}"
+    if header.photometric != first.photometric:
+        return f"has photometric {header.photometric}, expected {first.photometric}"
+    if header.orientation != first.orientation:
+        return f"has orientation {header.orientation}, expected {first.orientation}"
     return None
 
 
@@ -207,14 +225,19 @@ def encode_slice(
     return file.getbuffer()
 
 
+def _reason(error: Exception) -> str:
+    """What a parser said, or at least by which kind of error: MemoryError says nothing."""
+    return str(error) or type(error).__name__
+
+
 def _page_at(tif: tifffile.TiffFile, offset: int, index: int) -> Any:
     tif.filehandle.seek(offset)
     return tifffile.TiffPage(tif, index=index)
 
 
 def _segments(page: Any) -> Segments:
-    # asked for while the file is open, in which tifffile looks for how JPEG is meant;
-    # made once for all pages of a kind: a function of its arguments only
+    # tifffile makes it once for all pages of a kind: a function of its arguments only. It is
+    # made here, while the file is open, since that of JPEG looks into the pixels once
     decode_segment, tables, header = page.decode, page.jpegtables, page.jpegheader
 
     def decode(data: bytes | None, number: int) -> npt.NDArray[Any] | None:
@@ -233,33 +256,25 @@ def _parse(tif: tifffile.TiffFile, file: OpenFile) -> Header:
     page: Any = tif.pages.first
     path = file.path
     _refuse_colour(page, path)
-    _refuse_impossible(page, path, file.size)
+    refuse_unsound(page, path, file.size)
     pages = _count_pages(tif, path)
-    if page.dtype is None:
-        raise StackError(
-            f"{path!r} has {page.bitspersample} bits a sample of format {page.sampleformat!s}, "
-            "which has no numpy dtype. Convert it to 8, 16 or 32 bits."
-        )
-    if tif.series[0].kind == "imagej" and page.bitspersample % 8:
-        raise SliceReadError(
-            f"{path!r} is said to be of ImageJ and to have {page.bitspersample} bits a pixel, "
-            "expected 8, 16 or 32. It is damaged: restore it from its source."
-        )
-    strips = _strips(tif, pages)
-    _refuse_short_strips(tif, path, strips)
+    refuse_lost(tif.pages, partial(_read, tif), path, file.size)
+    strips = _whole_strips(tif, pages, path)
     described = pages > 1 and strips is None
     return Header(
         shape=(page.imagelength, page.imagewidth),
         dtype=np.dtype(page.dtype).newbyteorder("="),
         pages=pages,
         size=file.size,
-        needed=_needed(page, strips),
+        needed=_needed(_pages(tif) if described else [page], page.imagelength, strips),
         strips=strips,
         strip_rows=page.chunks[0],
         ifds=tuple(p.offset for p in _pages(tif)) if described else (),
         fingerprint=_fingerprint(tif, page),
         manner=_manner(file, page),
         facts=_facts(tif, page),
+        photometric=getattr(page.photometric, "name", "MINISBLACK"),
+        orientation=page.tags.valueof(274, 1),
     )
 
 
@@ -272,26 +287,11 @@ def _refuse_colour(page: Any, path: str) -> None:
         )
 
 
-def _refuse_impossible(page: Any, path: str, size: int) -> None:
-    """Refuse sizes that no image has, before anything of that size is made."""
-    height, width = page.imagelength, page.imagewidth
-    bits = height * width * max(1, page.bitspersample)
-    is_packed = page.compression != 1 and all(page.databytecounts)
-    if (
-        0 in (height, width, *page.chunks[:2])
-        or max(height, width) > _LONGEST
-        or (is_packed and bits > 8 * _MOST_PACKED * size)
-    ):
-        raise SliceReadError(
-            f"{path!r} says that it has {height} rows and {width} columns, in pieces of "
-            f"{page.chunks[0]} x {page.chunks[1]}, which is not possible in {size} bytes. It is "
-            "damaged: restore it from its source."
-        )
-
-
 def _count_pages(tif: tifffile.TiffFile, path: str) -> int:
     """Number of slices in the file; pages that are no stack are refused."""
     series = tif.series[0]
+    if series.kind == "imagej":
+        refuse_no_imagej(tif.pages.first, path)
     lengths = zip(series.axes, series.shape, strict=True)
     sizes = {axis: n for axis, n in lengths if axis not in "YX" and n > 1}
     others = [f"{a} of {n}" for a, n in sizes.items() if a not in _STACKABLE_AXES]
@@ -338,29 +338,24 @@ def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
     return Strips.of(np.array(table, np.int64), page.chunks[0], height, width, stored)
 
 
-def _refuse_short_strips(tif: tifffile.TiffFile, path: str, strips: Strips | None) -> None:
-    """Refuse strips that are said to have fewer rows than they are to be read as."""
-    page: Any = tif.pages.first
-    if strips is None or len(page.dataoffsets) == 1:
-        # of a single strip libtiff doesn't believe the count of bytes, either
-        is_short = strips is not None and int(strips.offsets.min()) < _HEADER_BYTES
-    else:
-        sizes = page.chunks[0], page.imagelength, strips.row_bytes
-        is_short = any(
-            not are_whole(np.array(p.dataoffsets), np.array(p.databytecounts), *sizes)
-            for p in (_pages(tif) if tif.series[0].dataoffset is None else [page])
-        )
-    if is_short:
-        raise SliceReadError(
-            f"{path!r} lists strips that are not as long as its rows, or lie in its header. It is "
-            "damaged: restore it from its source."
-        )
+def _whole_strips(tif: tifffile.TiffFile, pages: int, path: str) -> Strips | None:
+    """Where uncompressed rows lie; strips that are shorter than their rows are refused."""
+    strips = _strips(tif, pages)
+    if strips is not None:
+        # where one block follows another, the first page may speak for all
+        described = _pages(tif) if tif.series[0].dataoffset is None else [tif.pages.first]
+        refuse_short(described, strips, path)
+    return strips
 
 
-def _needed(page: Any, strips: Strips | None) -> int:
-    """Bytes that the file must have for its pixels to be there."""
-    ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    return int(max([*ends, 0 if strips is None else strips.end(page.imagelength)]))
+def _needed(pages: Iterable[Any], height: int, strips: Strips | None) -> int:
+    """Bytes that the file must have for the pixels of these pages to be there."""
+    ends = [
+        offset + count
+        for page in pages
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+    ]
+    return int(max([*ends, 0 if strips is None else strips.end(height)]))
 
 
 def _fingerprint(tif: tifffile.TiffFile, page: Any) -> tuple[tuple[int, bytes], ...]:
@@ -375,7 +370,7 @@ def _fingerprint(tif: tifffile.TiffFile, page: Any) -> tuple[tuple[int, bytes], 
     for tag in page.tags:
         if tag.dtype != _ASCII and not spans[1][0] <= tag.valueoffset < spans[1][1]:
             spans.append((tag.valueoffset, tag.valueoffset + tag.valuebytecount))
-    return tuple((start, _read_at(tif, start, stop)) for start, stop in _merged(spans))
+    return tuple((start, _read(tif, start, stop - start)) for start, stop in _merged(spans))
 
 
 def _manner(file: OpenFile, page: Any) -> tuple[Entry, ...] | None:
@@ -397,25 +392,25 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _read_at(tif: tifffile.TiffFile, start: int, stop: int) -> bytes:
+def _read(tif: tifffile.TiffFile, start: int, count: int) -> bytes:
     tif.filehandle.seek(start)
-    return bytes(tif.filehandle.read(stop - start))
+    return bytes(tif.filehandle.read(count))
 
 
 def _facts(tif: tifffile.TiffFile, page: Any) -> FileFacts:
     tags = page.tags
     resolution = tuple(_ratio(tags.valueof(code)) for code in (282, 283))
-    unit = tags.valueof(296)
     return FileFacts(
         ome=tif.ome_metadata if tif.is_ome else None,
         imagej=dict(tif.imagej_metadata or {}),
         resolution=resolution if all(resolution) else None,  # type: ignore[arg-type]
-        resolution_unit=None if unit is None else tifffile.RESUNIT(unit).name,
+        resolution_unit=_UNITS.get(tags.valueof(296, 2)),
         compression=page.compression.name,
     )
 
 
-def _ratio(value: tuple[int, int] | None) -> float | None:
-    if value is None or value[1] == 0 or value[0] == 0:
+def _ratio(value: Any) -> float | None:
+    """A resolution; None for what is no length upside down: 0, 1/0, -4, NaN, a text."""
+    if not isinstance(value, tuple) or len(value) != 2 or min(value) <= 0:
         return None
-    return value[0] / value[1]
+    return float(value[0] / value[1])

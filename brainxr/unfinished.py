@@ -29,6 +29,10 @@ from brainxr.zarrstore import is_store
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+# What is in its folder beside the store.
+_NOTES = {"finished", "recipe.json", "recipe.json.new", "replaced"}
+
+
 @dataclass(frozen=True)
 class Unfinished:
     """A store that is being written; safe in several threads and processes at a time.
@@ -100,7 +104,8 @@ class Unfinished:
         old = self.folder / "replaced"
         if old.exists() and not os.path.lexists(self.target):
             os.rename(old, self.target)
-        if self.folder.exists() and not (self.folder / "store").exists():
+        # after the last rename there are notes and no store, and nothing of anybody else's
+        if self.folder.is_dir() and "finished" in set(os.listdir(self.folder)) <= _NOTES:
             self._throw_away()
         shutil.rmtree(self._thrown_away, ignore_errors=True)
 
@@ -138,7 +143,9 @@ class Unfinished:
             self._throw_away()
             return None
         except OSError as error:
-            raise StoreWriteError(f"{str(self.folder)!r} can't be read: {error}") from error
+            raise StoreWriteError(
+                f"{str(self.folder)!r} can't be read: {error}. Look after it."
+            ) from error
 
     # --- writing ---
 

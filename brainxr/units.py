@@ -85,7 +85,7 @@ def to_micrometers(length: Length, what: str = "length") -> float:
             "'100 µm', or a pint quantity."
         ) from None
     if not np.isfinite(number):
-        raise LengthError(f"{what}: {length!r} is not a finite length.")
+        raise LengthError(f"{what}: {length!r} is not a finite length. Give a number.")
     return number
 
 
@@ -207,7 +207,8 @@ def _convert(quantity: Any, unit: str, shown: object) -> Any:
         if type(error).__name__ != "DimensionalityError":
             raise
         raise LengthError(
-            f"{str(shown)!r} is no {_kind(unit)}: it can't be expressed in {str(unit)}."
+            f"{str(shown)!r} is no {_kind(unit)}: it can't be expressed in {str(unit)}. "
+            "Give one that can."
         ) from None
 
 

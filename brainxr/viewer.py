@@ -6,17 +6,19 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, ref
 
 import numpy as np
 import xarray as xr
 
 from brainxr import units as u
-from brainxr.added import watch_added
+from brainxr.added import shown_by, watch_added
 from brainxr.background import event_loop_runs, keep_responsive, wait_for_planes
 from brainxr.cost import refuse_too_big
 from brainxr.display import refuse_without_display
-from brainxr.errors import GeometryError, MissingExtraError
+from brainxr.errors import DisplayError, GeometryError, MissingExtraError
 from brainxr.following import BUDGET, follow_axes
 from brainxr.grid import DIMS
 from brainxr.layers import image_layer, layer_dims, middle_present, thin_axes
@@ -26,6 +28,10 @@ from brainxr.preview import Budget
 if TYPE_CHECKING:
     import napari
     from napari.components import ViewerModel
+
+# Layers that are taken care of, and windows whose layers are.
+_settled: WeakSet[Any] = WeakSet()
+_attended: WeakSet[Any] = WeakSet()
 
 
 def view(
@@ -185,14 +191,22 @@ def _add(
     # in three dimensions napari would read all of it at once
     visible = kwargs.pop("visible", True)
     layer = viewer.add_image(values, visible=visible and viewer.dims.ndisplay == 2, **kwargs)
+    _settle(viewer, layer, preview)
+    if layer.visible != visible:  # saying it again would read it again
+        layer.visible = visible
+
+
+def _settle(viewer: ViewerModel, layer: Any, preview: int | str | None = None) -> None:
+    """Take care of a layer of ours from now on."""
+    if layer in _settled:
+        return
+    _settled.add(layer)
     low, high = layer.contrast_limits
     # napari would let the slider go no further than the limits themselves
     layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
     watch_added(viewer)
     layer.metadata[BUDGET] = Budget.of(preview, _largest_side(viewer))
     follow_axes(viewer, layer)
-    if layer.visible != visible:  # saying it again would read it again
-        layer.visible = visible
 
 
 def _largest_side(viewer: ViewerModel) -> int | None:
@@ -201,6 +215,31 @@ def _largest_side(viewer: ViewerModel) -> int | None:
     canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
     sizes = getattr(canvas, "max_texture_sizes", None)  # of which napari has no public name
     return None if not sizes or not sizes[1] else int(sizes[1])
+
+
+def attend_viewers() -> None:
+    """Take care of the layers of ours that napari itself adds to any open window.
+
+    A reader of napari's isn't told for which viewer it reads.
+    """
+    for viewer in list(_napari().Viewer._instances):
+        if viewer not in _attended:
+            _attended.add(viewer)
+            viewer.layers.events.inserted.connect(partial(_welcome, ref(viewer)))
+
+
+def _welcome(viewer: ref[Any], event: Any) -> None:
+    """Do for a layer that was added what `view` does; the first one is shown in its middle."""
+    window, layer = viewer(), event.value
+    data = shown_by(layer)
+    if window is None or data is None or layer in _settled:
+        return
+    is_new = len(window.layers) == 1
+    if is_new:
+        _show_scale_bar(window)
+        keep_responsive(window)
+    _settle(window, layer)
+    _turn_to(window, data, is_new)
 
 
 def _slider_range(low: float, high: float, dtype: np.dtype[Any]) -> tuple[float, float]:
@@ -220,9 +259,27 @@ def _new_window(hidden: bool) -> napari.Viewer:
         raise MissingExtraError(
             "napari finds no Qt to open a window with. Install one: pip install 'brainxr[napari]'."
         ) from error
+    _show_scale_bar(viewer)
+    return viewer
+
+
+def _show_scale_bar(viewer: ViewerModel) -> None:
     # napari 0.9 moved the scale bar
     bars = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
     bars.scale_bar.visible = True
+
+
+def current_viewer() -> napari.Viewer:
+    """The window in which a person is at work.
+
+    Raises
+    ------
+    DisplayError
+        When there is none.
+    """
+    viewer: napari.Viewer | None = _napari().current_viewer()
+    if viewer is None:
+        raise DisplayError("There is no window of napari. Open one: brainxr.view(vol).")
     return viewer
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from brainxr.errors import StackError, StoreError
 from brainxr.slices import PathLike
 
 try:
@@ -88,6 +89,10 @@ def whole_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
             if not overwrite:  # it may have come in the meantime
                 _refuse_existing(target)
             os.replace(partial, target)
+    except (StackError, StoreError, FileExistsError):  # about what was read, or came meanwhile
+        raise
+    except OSError as error:
+        raise _named(error, target) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -128,6 +133,16 @@ def _remove_abandoned(partial: Path) -> None:
             shutil.rmtree(partial)
         else:
             partial.unlink()
+
+
+def _named(error: OSError, target: Path) -> OSError:
+    """The same kind of error, which names the file that was asked for, and not the hidden one."""
+    said = error.strerror or str(error)
+    kind = type(error) if type(error).__module__ == "builtins" else OSError  # PyAV has its own
+    return kind(
+        f"{str(target)!r} can't be written: {said}. What was there before is as it was; make "
+        "room, or name another place."
+    )
 
 
 def refuse_full_disk(needed: int, folder: Path) -> None:

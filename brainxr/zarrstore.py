@@ -91,7 +91,7 @@ class Location:
         import zarr  # as slow to import as the rest of brainxr
 
         if self.is_local and not os.path.isdir(self.path):
-            raise EmptyStackError(f"There is no store {self.path!r}.")
+            raise EmptyStackError(f"There is no store {self.path!r}. Give the path of one.")
         try:
             opened: zarr.Group | zarr.Array[Any] = zarr.open(self._store(), mode="r")
             return opened
@@ -106,7 +106,9 @@ class Location:
                 f"{', '.join(_MARKS[:3])} is there. Check the path, or restore the file."
             ) from error
         except OSError as error:
-            raise StoreReadError(f"{self.path!r} can't be read: {self._told(error)}") from error
+            raise StoreReadError(
+                f"{self.path!r} can't be read: {self._told(error)}. Restore it."
+            ) from error
         except (
             AttributeError,
             KeyError,

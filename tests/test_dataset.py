@@ -180,6 +180,17 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         vol.compute()
 
 
+def test_files_of_others_say_no_spacing(tmp_path: Path) -> None:
+    data = volume().drop_vars("file")
+    for dim in "zyx":
+        del data[dim].attrs["spacing"]
+    uneven = data.isel(z=[0, 1, 4, 9])
+    vol = brainxr.open(write(uneven, tmp_path / "a.nc"))
+    assert vol.x.attrs["spacing"] == 10.0
+    assert "spacing" not in vol.z.attrs
+    assert vol.isel(z=0, x=[2]).brain.grid.spacing["x"] == 10.0
+
+
 def test_zarr_of_version_3(tmp_path: Path, recwarn: Any) -> None:
     data = volume().drop_vars("file")
     data.to_zarr(tmp_path / "a.zarr", consolidated=False)

@@ -383,9 +383,9 @@ def bucket(made: MadeStack, folder: Path) -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         files = s3fs.S3FileSystem(**options)
-        files.mkdir("brains")
-        files.put(made.path, "brains/stack_100um", recursive=True)
-        files.put(str(zip_of(made, folder / "s3.zip")), "brains/s3.zip")
+        files.mkdir("slices")
+        files.put(made.path, "slices/stack_100um", recursive=True)
+        files.put(str(zip_of(made, folder / "s3.zip")), "slices/s3.zip")
         yield options
     server.stop()
 
@@ -401,8 +401,8 @@ def test_s3(made: MadeStack, bucket: dict[str, Any], monkeypatch: pytest.MonkeyP
         return await original(self, method, *arguments, **options)
 
     monkeypatch.setattr(S3FileSystem, "_call_s3", counting)
-    volume = brainxr.open("s3://brains/stack_100um/*.tif", storage_options=bucket)
-    assert volume.attrs["source"] == "s3://brains/stack_100um"
+    volume = brainxr.open("s3://slices/stack_100um/*.tif", storage_options=bucket)
+    assert volume.attrs["source"] == "s3://slices/stack_100um"
     assert Counter(method for method, _ in asked) == {"list_objects_v2": 1, "get_object": 1}
     asked.clear()
     np.testing.assert_array_equal(volume[:, 3].values, made.values[:, 3])
@@ -413,17 +413,17 @@ def test_s3(made: MadeStack, bucket: dict[str, Any], monkeypatch: pytest.MonkeyP
     spans = [method_range.removeprefix("bytes=").split("-") for _, method_range in asked]
     assert [int(stop) - int(start) + 1 for start, stop in spans] == [22] * 5
     np.testing.assert_array_equal(
-        brainxr.open("s3://brains/stack_100um", storage_options=bucket).values, made.values
+        brainxr.open("s3://slices/stack_100um", storage_options=bucket).values, made.values
     )
     np.testing.assert_array_equal(
-        brainxr.open("s3://brains/s3.zip", storage_options=bucket).values, made.values
+        brainxr.open("s3://slices/s3.zip", storage_options=bucket).values, made.values
     )
-    assert brainxr.check("s3://brains/s3.zip", storage_options=bucket).ok
+    assert brainxr.check("s3://slices/s3.zip", storage_options=bucket).ok
 
 
 def test_s3_that_is_not_there(bucket: dict[str, Any]) -> None:
-    for url in ("s3://brains/nothing/*.tif", "s3://brains/nothing", "s3://brains/a_1.tif",
-                "s3://nowhere/s_{1..4}.tif", "s3://brains/b.zip"):  # fmt: skip
+    for url in ("s3://slices/nothing/*.tif", "s3://slices/nothing", "s3://slices/a_1.tif",
+                "s3://nowhere/s_{1..4}.tif", "s3://slices/b.zip"):  # fmt: skip
         with pytest.raises(StackError, match=f"'{url[:11]}") as raised:
             brainxr.open(url, storage_options=bucket)
         assert "SECRET" not in "".join(traceback.format_exception(raised.value))

@@ -96,6 +96,8 @@ def test_slices_of_one_stack_in_many_layouts(make_stack: Any, tmp_path: Path) ->
     """Every slice is read by its own header where it differs from the first one's."""
     first = None
     for i, (name, options) in enumerate(LAYOUTS.items()):
+        if options.get("photometric") == "miniswhite":
+            continue  # its numbers mean the opposite: no slice of the same stack
         made = make_stack((1, 37, 45), "u2", folder=f"one_{i}", **options)
         first = first or read_header(str(made.paths[0]))
         got = read(made.paths[0], first, *WINDOWS["strides"])
@@ -254,7 +256,7 @@ def test_folder_by_the_name_of_a_slice(make_stack: Any, layout: str) -> None:
     header = read_header(str(made.paths[0]))
     made.paths[1].unlink()
     made.paths[1].mkdir()
-    with pytest.raises(SliceReadError, match=r"slice_002\.tif' can't be read"):
+    with pytest.raises(SliceReadError, match=r"slice_002\.tif' is a folder"):
         read(made.paths[1], header, range(7), range(11))
 
 
@@ -279,6 +281,17 @@ def test_sparse_strips_are_empty(make_stack: Any) -> None:
     got = read(made.paths[0], header, range(8), range(6))
     np.testing.assert_array_equal(got[:4], made.values[0, :4])
     assert not got[4:].any()
+
+
+@pytest.mark.parametrize("compression", ["zlib", None])
+def test_a_strip_with_a_place_and_no_bytes_is_damaged(make_stack: Any, compression: Any) -> None:
+    """Who leaves a strip out gives it no place; tifffile would read zeros, all the same."""
+    made = make_stack((1, 8, 6), "u2", rowsperstrip=4, compression=compression)
+    with tifffile.TiffFile(made.paths[0], mode="r+") as tif:
+        tif.pages[0].tags[279].overwrite([tif.pages[0].databytecounts[0], 0])
+    header = read_header(str(made.paths[0]))
+    with pytest.raises(SliceReadError, match=r"strip 1 has a place in the file, and no bytes"):
+        read(made.paths[0], header, range(8), range(6))
 
 
 def test_the_header_costs_no_pixel(make_stack: Any, bytes_read: Any) -> None:

@@ -232,6 +232,11 @@ def test_a_folder_named_after_its_plane(vol: xr.DataArray, tmp_path: Path) -> No
     assert next(iter(slices_of(tmp_path / "Brain_Coronal"))) == "Brain_Coronal_0001.tif"
 
 
+def test_slices_of_a_hidden_folder_are_seen(vol: xr.DataArray, tmp_path: Path) -> None:
+    write(vol[:3], tmp_path / ".scratch")
+    check_opens_as(tmp_path / ".scratch", vol[:3])
+
+
 def test_the_file_knows_its_plane_better_than_a_name(vol: xr.DataArray, tmp_path: Path) -> None:
     write(vol, tmp_path / "axial_cut_anew_500um", along="y")
     check_opens_as(tmp_path / "axial_cut_anew_500um", vol)

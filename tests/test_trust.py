@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import socket
 import subprocess
@@ -86,10 +87,12 @@ MUTANTS: dict[str, tuple[dict[str, Any], dict[str, int], str]] = {
     "no columns": ({"compression": "zlib"}, {"tag": 256, "value": 0}, "0 columns"),
     "tiles of no width": (
         {"tile": (16, 16)}, {"tag": 322, "value": 0}, "in pieces of 0 x 52"),
+    "tiles of 200 lengths": (
+        {"tile": (16, 16)}, {"tag": 323, "count": 200}, "in pieces of"),
     "columns for which there is no memory": (
         {"compression": "lzma"}, {"tag": 256, "value": 1 << 31}, "2147483648 columns"),
     "more than any codec packs": (
-        {"compression": "zlib"}, {"tag": 257, "value": 1 << 21}, "not possible in"),
+        {"compression": "zlib"}, {"tag": 257, "value": 1 << 21}, "can't hold more than 1100 times"),
     "strips that are shorter than their rows": (
         {"rowsperstrip": 5}, {"tag": 278, "value": 6}, "not as long as its rows"),
     "pixels in the header": ({}, {"tag": 273, "value": 0}, "lie in its header"),
@@ -106,6 +109,50 @@ def test_what_a_mutation_found(tmp_path: Path, name: str, which: int) -> None:
     with pytest.raises(brainxr.StackError, match=message) as caught:
         brainxr.open(folder).load()
     assert f"{which}.tif" in str(caught.value)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_page_of_other_bits_than_the_first(tmp_path: Path, which: int) -> None:
+    """Each page was unpacked by its own number of bits, and tifffile does it by the first one's."""
+    path = tmp_path / "a_100um.ome.tif"
+    values = np.arange(2 * 37 * 52, dtype="u2").reshape(2, 37, 52)
+    tifffile.imwrite(path, values, metadata={"axes": "ZYX"}, compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        at = tif.pages.get(which).tags[258].valueoffset  # type: ignore[union-attr]
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write((12).to_bytes(2, "little"))
+    with pytest.raises(
+        brainxr.StackError, match=r"a_100um\.ome\.tif', page 1, has 37 x 52"
+    ) as caught:
+        brainxr.open(path).load()
+    assert "12" in str(caught.value)
+    assert "16" in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"tile": (16, 16)}, {"rowsperstrip": 8}], ids=str)
+def test_jpeg_is_decoded_after_its_file_is_closed(tmp_path: Path, options: Any) -> None:
+    """tifffile looks into the pixels for how it is meant, and no slice of it was ever read."""
+    (tmp_path / "a_100um").mkdir()
+    rows, columns = np.mgrid[:37, :52]
+    paths = [tmp_path / "a_100um" / f"{number}.tif" for number in (1, 2)]
+    for number, path in enumerate(paths):
+        image = (3 * rows + columns + 20 * number).astype("u1")
+        tifffile.imwrite(path, image, compression="jpeg", metadata=None, **options)
+    expected = np.stack([tifffile.imread(path) for path in paths])
+    assert (expected[0] != expected[1]).any()
+    np.testing.assert_array_equal(brainxr.open(tmp_path / "a_100um"), expected)
+
+
+@pytest.mark.parametrize("size", [1 << 63, 1 << 64])
+def test_chunks_of_more_voxels_than_there_are_numbers(tmp_path: Path, size: int) -> None:
+    made = make_store(tmp_path / "a.ome.zarr")
+    described = next(tmp_path.glob("a.ome.zarr/*/zarr.json"))
+    array = json.loads(described.read_text())
+    array["chunk_grid"]["configuration"]["chunk_shape"][0] = size
+    described.write_text(json.dumps(array))
+    with pytest.raises(brainxr.StoreError, match=r"a\.ome\.zarr"):
+        brainxr.open(made.path).load()
 
 
 def test_a_scale_that_is_no_number(tmp_path: Path) -> None:
