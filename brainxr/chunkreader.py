@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,12 +26,15 @@ from brainxr.checksum import crc32c
 from brainxr.chunks import ChunkLayout, Span, spans
 from brainxr.decoders import unpack, unpack_part
 from brainxr.openfile import read_into
-from brainxr.pool import run_all, workers
+from brainxr.pool import lock_that_survives_a_fork, run_all, workers
 from brainxr.rows import PAGE_BYTES, Rows
 
 # Indexes of shards that are remembered, at most; those of 1280 x 1760 x 1760 voxels in
 # chunks of 64 have 300 kB.
 INDEX_BYTES = 64 << 20
+
+# Of all readers, for they hold it no longer than it takes to note an index.
+_INDEXES = lock_that_survives_a_fork()
 
 # What the index says of a chunk that was never written: offset and size of all ones.
 _EMPTY = np.iinfo(np.uint64).max
@@ -118,7 +120,6 @@ class ChunkReader:
         self.every_shard = every_shard
         self._shards: OrderedDict[tuple[int, ...], Shard] = OrderedDict()
         self._index_bytes = 0
-        self._lock = threading.Lock()
         self._buffers = Buffers()
         self._per_shard = counts = layout.per_shard
         self._strides = [math.prod(counts[axis + 1 :]) for axis in range(len(counts))]
@@ -203,7 +204,7 @@ class ChunkReader:
         return known
 
     def _remember(self, number: tuple[int, ...], shard: Shard) -> None:
-        with self._lock:
+        with _INDEXES:
             self._shards[number] = shard
             self._index_bytes += shard.entries.nbytes
             while self._index_bytes > INDEX_BYTES and len(self._shards) > 1:

@@ -28,6 +28,7 @@ from brainxr.shards import CODECS
 from brainxr.stack import PLANES, Stack, find_stack
 from brainxr.tiffstack import COMPRESSIONS
 from brainxr.volume import Volume
+from brainxr.wholefile import checked_target, whole_file
 
 # What is written: by which method, and which options it takes.
 FORMS = {
@@ -91,6 +92,13 @@ def main(ctx: click.Context, debug: bool) -> None:
 _OF_STACKS = ("spacing", "origin", "plane", "missing", "inside")
 _INSIDE = click.option("--inside", help="Of a zip: a folder, pattern or slice in it.")
 
+# What the demo draws, into a picture of this name; its own, so it is drawn anew each time.
+DEMO = "brainxr-demo.png"
+
+_overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace what is there, once the new one is complete."
+)
+
 
 def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what a stack's files don't."""
@@ -123,24 +131,26 @@ def info(path: str, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("-o", "--output", help="Picture of the values along the stack; looks deeply.")
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
+@_overwrite_option
 @_INSIDE
 def check(
     path: str, inside: str | None, deep: bool, as_json: bool, output: str | None,
-    no_progress: bool,
+    no_progress: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Read the header of every slice and report all that is wrong.
 
     With --deep every slice is decoded, and those are listed that are empty, constant, the
     same as the one before, or outliers. The exit code is 1 when something is wrong or odd.
     """
+    target = None if output is None else _picture_target(output, overwrite)
     report = brainxr.check(
         path,
         inside=inside,
-        deep=deep or output is not None,
+        deep=deep or target is not None,
         progress=False if no_progress else None,
     )
-    if output is not None:
-        _save_profile(report, output)
+    if target is not None:
+        _save_profile(report, target, overwrite)
     click.echo(
         json.dumps(report.as_dict()) if as_json else str(report), err=not report.ok and not as_json
     )
@@ -162,11 +172,12 @@ def checksum(path: str, no_progress: bool, **options: Any) -> None:
 @click.argument("path")
 @click.option("-o", "--output", default="planes.png", show_default=True, help="Picture to write.")
 @click.option("--at", help="Point of the cuts, for example 'z=62mm,y=8cm'. Default: the middle.")
+@_overwrite_option
 @_stack_options
-def plot(path: str, output: str, at: str | None, **options: Any) -> None:
+def plot(path: str, output: str, at: str | None, overwrite: bool, **options: Any) -> None:
     """Draw the three planes through a point into a picture."""
     volume = brainxr.open(path, **_parsed(options))
-    _save_planes(volume, output, None if at is None else _per_axis(at))
+    _save_planes(volume, output, None if at is None else _per_axis(at), overwrite)
 
 
 @main.command()
@@ -177,14 +188,18 @@ def plot(path: str, output: str, at: str | None, **options: Any) -> None:
 @click.option("--fps", type=float, default=25, show_default=True, help="Planes in a second.")
 @click.option("--size", type=int, default=720, show_default=True, help="Pixels, longer side.")
 @click.option("--cmap", default="gray", show_default=True, help="A matplotlib colour map.")
+@_overwrite_option
 @_stack_options
 def movie(
     path: str, output: str, axis: str, selection: str | None, fps: float, size: int, cmap: str,
-    **options: Any,
+    overwrite: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Scroll through the planes along an axis, in a movie with places in mm."""
     volume = _select(brainxr.open(path, **_parsed(options)), selection)
-    click.echo(f"Wrote {brainxr.movie(volume, output, axis, fps=fps, size=size, cmap=cmap)}")
+    written = brainxr.movie(
+        volume, output, axis, fps=fps, size=size, cmap=cmap, overwrite=overwrite
+    )
+    click.echo(f"Wrote {written}")
 
 
 @main.command()
@@ -268,7 +283,7 @@ def sample(name: str, folder: str | None, shape: str | None) -> None:
 
 
 @main.command(short_help="Make a sample, print, draw and show it.")
-@click.option("-o", "--output", default="brainxr-demo.png", show_default=True)
+@click.option("-o", "--output", default=DEMO, show_default=True)
 @click.option("--show/--no-show", default=None, help="Open the viewer. Default: where it can be.")
 def demo(output: str, show: bool | None) -> None:
     """Make a sample, print what it is, draw its planes and open it in napari."""
@@ -278,7 +293,7 @@ def demo(output: str, show: bool | None) -> None:
     for label, value in _facts(find_stack(path)).items():
         click.echo(f"{label:<12}{value}")
     volume = brainxr.open(path)
-    _save_planes(volume, output, None)
+    _save_planes(volume, output, None, overwrite=output == DEMO)  # a picture of its own
     if show or (show is None and _can_show()):
         click.echo(">>> brainxr.view(vol)   # close the window to go on")
         brainxr.view(volume, block=True)
@@ -407,31 +422,37 @@ def _extent(volume: Volume) -> str:
     return ", ".join(spans) + " mm"
 
 
-def _picture_path(output: str) -> Path:
+def _picture_target(output: str, overwrite: bool) -> Path:
     path = Path(output)
     if path.is_dir() or not path.suffix:
         raise ValueError(
             f"{output!r} is no name for a picture: give one that ends in .png or .svg."
         )
-    return path
+    return checked_target(path, (path.suffix.lower(),), "a picture", overwrite)
 
 
-def _save_planes(volume: xr.DataArray, output: str, at: Mapping[str, str] | None) -> None:
-    path = _picture_path(output)
+def _save_planes(
+    volume: xr.DataArray, output: str, at: Mapping[str, str] | None, overwrite: bool
+) -> None:
+    target = _picture_target(output, overwrite)
     from brainxr.plot import draw_without_window
 
     draw_without_window()
-    volume.brain.plot_planes(at=at).savefig(path, dpi=150)
-    click.echo(f"Wrote {path.resolve()}")
+    _save(volume.brain.plot_planes(at=at), target, overwrite)
+    click.echo(f"Wrote {target}")
 
 
-def _save_profile(report: Any, output: str) -> None:
-    path = _picture_path(output)
+def _save_profile(report: Any, target: Path, overwrite: bool) -> None:
     from brainxr.plot import draw_without_window, plot_profile
 
     draw_without_window()
-    plot_profile(report).savefig(path, dpi=150)
-    click.echo(f"Wrote {path.resolve()}", err=True)
+    _save(plot_profile(report), target, overwrite)
+    click.echo(f"Wrote {target}", err=True)
+
+
+def _save(figure: Any, target: Path, overwrite: bool) -> None:
+    with whole_file(target, overwrite) as partial:
+        figure.savefig(partial, dpi=150)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

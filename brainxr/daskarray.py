@@ -12,11 +12,14 @@ Any arithmetic gives an ordinary dask array.
 
 from __future__ import annotations
 
+import os
+import threading
 from operator import getitem
 from typing import Any, Self
 
 import dask
 import dask.array as da
+import dask.threaded
 import numpy as np
 import numpy.typing as npt
 from dask.base import get_scheduler
@@ -94,7 +97,7 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
         is_plain = copy is not False and dtype in (None, self.dtype)
         if self.npartitions == 1 and is_plain and _is_left_to_threads():
             return self.stack.read()
-        return np.asarray(super().__array__(dtype, copy, **kwargs))
+        return np.asarray(super().__array__(dtype, copy=copy, **kwargs))
 
     def __getitem__(self, index: Any) -> da.Array:
         if not _is_outer(index):
@@ -243,3 +246,18 @@ def refuse_query_planning() -> None:
             "dask.config.set({'array.query-planning': False}), or unset the environment variable "
             "DASK_ARRAY__QUERY_PLANNING; or open with chunks=None, without dask."
         )
+
+
+def _forget_threads() -> None:
+    """Let dask start threads of its own in a process that was forked.
+
+    It has a copy of its parent's pools, whose threads don't outlive a fork, and would
+    wait for them for ever (dask 2026.8).
+    """
+    dask.threaded.default_pool = None
+    dask.threaded.pools.clear()
+    dask.threaded.pools_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

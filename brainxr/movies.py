@@ -58,7 +58,7 @@ SAMPLED_PLANES = 9
 def movie(
     volume: xr.DataArray, path: PathLike, axis: str = "z", *, fps: float = 25, size: int = 720,
     cmap: str = "gray", vmin: float | None = None, vmax: float | None = None,
-    progress: bool | None = None,
+    overwrite: bool = False, progress: bool | None = None,
 ) -> Path:  # fmt: skip
     """Scroll through the planes of a volume, in a movie.
 
@@ -78,7 +78,7 @@ def movie(
         With coordinates in a unit of length.
     path : path-like
         What to write: ``.mp4`` (H.264, which every program plays) or ``.gif``. It
-        appears, or replaces an older one, when it is whole.
+        appears when it is whole.
     axis : {"z", "y", "x"}
         Axis along which to scroll: through axial, coronal or sagittal planes.
     fps : float
@@ -91,6 +91,8 @@ def movie(
     vmin, vmax : float, optional
         Limits of contrast. Default: robust percentiles of nine planes, see
         `brainxr.contrast.contrast_limits`.
+    overwrite : bool
+        Replace a movie that is there, once the new one is whole.
     progress : bool, optional
         Whether to show a bar. Default: in a terminal, after two seconds.
 
@@ -110,6 +112,8 @@ def movie(
         When it is no DataArray, or its values are neither bool nor int nor float.
     OSError
         When the folder is not there, or the disk is full.
+    FileExistsError
+        When there is something at `path`, and `overwrite` was not said.
     MissingExtraError
         When PyAV, Pillow or matplotlib is not installed, or PyAV without H.264.
 
@@ -118,13 +122,16 @@ def movie(
     >>> vol = brainxr.open(brainxr.sample("phantom"))
     >>> path = brainxr.movie(vol, "axial.mp4")  # doctest: +SKIP
     """
-    target = checked_target(path, SUFFIXES, "a movie")
+    target = checked_target(path, SUFFIXES, "a movie", overwrite)
     _refuse_without_extra()
     _check_numbers(fps, size, target)
     planes = _planes(volume, axis)
     frames = _frames(volume, planes, axis, size, (cmap, vmin, vmax))
-    with whole_file(target) as partial_path, _encoder(partial_path, frames.frame_size, fps) as add:
-        drawn = _draw_all(volume, planes, axis, frames)
+    drawn = _draw_all(volume, planes, axis, frames)
+    with (
+        whole_file(target, overwrite) as partial_path,
+        _encoder(partial_path, frames.frame_size, fps) as add,
+    ):
         for frame in with_progress(drawn, target.name, "plane", progress, len(planes)):
             add(frame)
     return target
@@ -247,7 +254,7 @@ def _in_broadcast_colours(frame: RGB) -> Any:
     import av
 
     picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-    return picture.reformat(format="yuv420p", dst_colorspace=_BT709)
+    return picture.reformat(format="yuv420p", dst_colorspace="ITU709")
 
 
 def _gif_stream(container: Any, rate: Fraction) -> Any:

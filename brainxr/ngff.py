@@ -371,7 +371,7 @@ def _transformation(
         values = step.get(kind) if kind in ("scale", "translation") else None
         if kind == "identity":
             continue
-        if not isinstance(values, list) or len(values) != len(dims):
+        if not isinstance(values, list) or len(values) != len(dims) or not _are_numbers(values):
             raise StoreError(
                 f"{where!r} has a transformation {kind!r} of {values!r}, expected a scale or a "
                 f"translation of {len(dims)} numbers for the axes {', '.join(dims)}."
@@ -389,6 +389,10 @@ def _transformation(
             "have no size. Mend its 'coordinateTransformations', or make the store again."
         )
     return scale, translation
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
 
 
 def _channels(ome: Mapping[str, Any]) -> tuple[Channel, ...]:

@@ -112,19 +112,14 @@ def to_nifti(
     >>> to_nifti(vol[::2, ::2, ::2], "small.nii.gz").name
     'small.nii.gz'
     """
-    target = checked_target(path, (".nii.gz", ".nii"), "NIfTI")
-    if target.exists() and not overwrite:
-        raise FileExistsError(
-            f"{str(target)!r} is there already. Choose another name, or replace it by "
-            "overwrite=True."
-        )
+    target = checked_target(path, (".nii.gz", ".nii"), "NIfTI", overwrite)
     volume = as_volume(data)
     header = _header(data, volume, version)
     slabs = _slabs(volume, parse_bytes(memory))
     packs = target.name.lower().endswith(".gz")
     if not packs:
         refuse_full_disk(len(header) + volume.nbytes, target.parent)
-    with whole_file(target) as partial, _sink(partial, target, packs) as sink:
+    with whole_file(target, overwrite) as partial, _sink(partial, target, packs) as sink:
         sink.write(header)
         read = one_ahead(lambda slab: _values(volume, slab), slabs)
         for values in with_progress(read, target.name, "slab", progress, len(slabs)):

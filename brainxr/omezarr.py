@@ -35,6 +35,9 @@ from brainxr.storesource import StoreSource
 from brainxr.volume import NAME, Volume
 from brainxr.zarrstore import Location
 
+# Voxels along an axis, and of a chunk, of which there are never so many.
+_LONGEST, _LARGEST_CHUNK = 1 << 22, 1 << 40
+
 
 @dataclass(frozen=True)
 class StoredImage:
@@ -126,11 +129,21 @@ class StoredImage:
                 f"The level {level.path!r} of {self.location.path!r} has the shape {shape} and the "
                 f"type {dtype}, expected numbers along {', '.join(dims)}. Make the store again."
             )
+        self._refuse_impossible(level, array)
         return StoreSource(
             place, dims, array.shape, array.chunks, array.dtype.newbyteorder("="),
             ChunkLayout.of(array.metadata.to_dict()), level.spacing, level.origin,
             self.image.extra is not None and self.image.extra.every_shard, self, self.opened_at,
         )  # fmt: skip
+
+    def _refuse_impossible(self, level: Level, array: Any) -> None:
+        """Refuse sizes that nobody has, before coordinates of that size are made."""
+        if max(array.shape) > _LONGEST or math.prod(array.chunks) > _LARGEST_CHUNK:
+            raise StoreError(
+                f"The level {level.path!r} of {self.location.path!r} says that it has the shape "
+                f"{array.shape} in chunks of {array.chunks}, which is more than can be. Its "
+                "metadata are damaged: restore them, or make the store again."
+            )
 
     def _chosen(self, source: StoreSource) -> dict[str, int]:
         """Place along each axis that is none of space."""

@@ -29,7 +29,7 @@ from brainxr.errors import InconsistentStackError, SliceReadError, StackError
 from brainxr.ifd import Directory, read_directory
 from brainxr.openfile import FOR_READING, Container, OpenFile, read_into, unreadable
 from brainxr.pool import run_all, run_waiting, workers
-from brainxr.rows import BAND_BYTES, Rows, Span, Strips, Window, as_index, read_rows
+from brainxr.rows import BAND_BYTES, Rows, Span, Strips, Window, are_whole, as_index, read_rows
 from brainxr.segments import Segments, first_rows, read_segments
 from brainxr.slices import SliceFiles
 from brainxr.tiff import Header, differences, parse_header, read_segment_table
@@ -402,8 +402,11 @@ def _strips_like(
         return None
     height, width = first.shape
     own = Strips.of(directory.offsets[None], first.strip_rows, height, width, strips.stored)
-    expected = -(-height // first.strip_rows)
-    return (own, 0) if len(directory.offsets) == expected and own.end(height) <= size else None
+    counts = directory.counts
+    if len(counts) == 1:  # which nobody believes where it is the only one
+        counts = np.array([height * strips.row_bytes])
+    whole = are_whole(directory.offsets, counts, first.strip_rows, height, strips.row_bytes)
+    return (own, 0) if whole and own.end(height) <= size else None
 
 
 def _parsed(file: OpenFile, first: Header, page: int) -> Layout:

@@ -125,6 +125,20 @@ class Strips:
         return [*bands, _band(spans, filled, np.concatenate(wanted))]
 
 
+def are_whole(
+    offsets: npt.NDArray[Any], counts: npt.NDArray[Any], rows: int, height: int, row_bytes: int
+) -> bool:
+    """Whether strips of a page are as many, and each as long, as its rows need.
+
+    A strip may be longer: what follows its rows is not read.
+    """
+    if len(offsets) != -(-height // rows) or len(counts) != len(offsets):
+        return False
+    needed = np.full(len(offsets), rows * row_bytes)
+    needed[-1] = (height - (len(offsets) - 1) * rows) * row_bytes
+    return bool((counts >= needed).all() and (offsets >= 8).all())
+
+
 def _band(spans: list[Span], rows: int, places: npt.NDArray[np.intp]) -> Band:
     step = int(places[1] - places[0]) if len(places) > 1 else 1
     regular = bool((np.diff(places) == step).all())

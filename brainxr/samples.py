@@ -18,7 +18,6 @@ import math
 import operator
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from brainxr.phantom import FULL_SCALE, phantom_slice, spacing_of
 from brainxr.progress import with_progress
 from brainxr.slices import PathLike, is_slice_name
 from brainxr.tiff import encode_slice
+from brainxr.wholefile import beside, kept
 
 NAMES = ("phantom", "mni152")
 DEFAULT_SHAPE = {"z": 128, "y": 176, "x": 160}
@@ -271,12 +271,13 @@ def _write(source: _Source, recipe: Mapping[str, Any], target: Path, progress: b
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_room(source, target.parent)
     # the name goes on, as the plane is read from it; the dot hides it from listings
-    partial = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}.partial")
+    partial = beside(target)
     try:
         partial.mkdir()
-        _write_slices(source, partial, progress)
-        _write_texts(source, recipe, partial)
-        _publish(partial, target, recipe)
+        with kept(partial):
+            _write_slices(source, partial, progress)
+            _write_texts(source, recipe, partial)
+            _publish(partial, target, recipe)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # Ctrl-C, too, leaves nothing behind
 

@@ -36,7 +36,7 @@ ROUNDS = 10
 def screenshot(
     data: xr.DataArray, path: PathLike, *, axis: str | None = None,
     at: Mapping[str, u.Length] | None = None, size: tuple[int, int] = (1000, 800),
-    **layer_kwargs: Any,
+    overwrite: bool = False, **layer_kwargs: Any,
 ) -> Path:  # fmt: skip
     """Make napari's picture of a plane, as `brainxr.view` would show it, without a window.
 
@@ -49,7 +49,7 @@ def screenshot(
     data : xarray.DataArray
         As of `brainxr.view`.
     path : path-like
-        What to write, a ``.png``. It appears, or replaces an older one, when it is whole.
+        What to write, a ``.png``. It appears when it is whole.
     axis : {"z", "y", "x"}, optional
         Axis that the plane lies across. Default: z, or the axis along which there is
         one plane.
@@ -58,6 +58,8 @@ def screenshot(
         wherever brainxr made it. The nearest plane is shown. Default: the middle.
     size : tuple of int
         Width and height in pixels, 200 to 8192.
+    overwrite : bool
+        Replace a picture that is there, once the new one is whole.
     **layer_kwargs
         As of `brainxr.view`: ``colormap="magma"``.
 
@@ -77,6 +79,8 @@ def screenshot(
         When `path` ends otherwise, or `size` makes no sense.
     OSError
         When the folder is not there.
+    FileExistsError
+        When there is something at `path`, and `overwrite` was not said.
     MissingExtraError
         When napari is not installed.
     TooBigError
@@ -87,12 +91,12 @@ def screenshot(
     >>> vol = brainxr.open(brainxr.sample("phantom"))
     >>> brainxr.screenshot(vol, "sagittal.png", axis="x", at={"x": "7 cm"})  # doctest: +SKIP
     """
-    target = checked_target(path, (".png",), "a picture")
+    target = checked_target(path, (".png",), "a picture", overwrite)
     _check_size(size)
     places = {} if at is None else _places(data, at)
     order = None if axis is None else _order(data, axis)
     provide_display()
-    with _hidden_window(data, layer_kwargs) as viewer, whole_file(target) as partial:
+    with _hidden_window(data, layer_kwargs) as viewer, whole_file(target, overwrite) as partial:
         if order is not None:
             viewer.dims.order = order
         move_to(viewer, data, {**middle_present(data), **places})

@@ -102,8 +102,12 @@ def _put(part: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
 
 def _encoded(file: OpenFile, segments: Segments, number: int) -> bytes | None:
     count = int(segments.counts[number])
-    if count == 0:
+    if count == 0 and segments.offsets[number] == 0:
         return None
+    if count == 0:
+        raise ValueError(f"strip {number} has a place in the file, and no bytes")
+    if segments.offsets[number] < 8:
+        raise ValueError(f"strip {number} is said to lie in the header of the file")
     data = file.read(int(segments.offsets[number]), count)
     if len(data) < count:
         raise ValueError(f"strip {number} has {len(data)} of {count} bytes")

@@ -8,11 +8,14 @@ right; in a stack it would be a shorter volume, or wrong values, without a word.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from brainxr.errors import SliceReadError, StackError
 from brainxr.ifd import end_of_values
+from brainxr.rows import Strips, are_whole
 
 # Bytes of the file, by their place and number.
 Read: TypeAlias = Callable[[int, int], bytes]
@@ -20,26 +23,37 @@ Read: TypeAlias = Callable[[int, int], bytes]
 _COMPLEX_INTEGERS = 5
 
 # How many times smaller a codec can make zeros at best, rounded up: deflate (two numbers),
-# LZW, packbits. What claims more would be unpacked into memory for nothing.
+# LZW, packbits; and any other (LZMA, 1 : 7000). What claims more would be unpacked into
+# memory for nothing.
 _MOST_PACKED = {8: 1100, 32946: 1100, 5: 3000, 32773: 70}
+_MOST_PACKED_BY_OTHERS = 1 << 15
+
+# Rows or columns of which no image of a microscope or scanner has as many.
+_LONGEST = 1 << 22
+
+# Bytes of the header of a file, in which no pixels can be.
+_HEADER_BYTES = 8
 
 
-def refuse_unsound(page: Any, path: str) -> None:
+def refuse_unsound(page: Any, path: str, size: int) -> None:
     """Refuse a page without pixels, or whose samples can't be told.
 
     Parameters
     ----------
     page : tifffile.TiffPage
     path : str
+    size : int
+        Bytes of the file.
 
     Raises
     ------
     SliceReadError
-        When it has no pixels, or more than its bytes can hold.
+        When it has no pixels, more than its bytes can hold, or more rows than any image.
     StackError
         When its samples or its compression are unknown.
     """
     _refuse_empty(page, path)
+    _refuse_endless(page, path, size)
     _refuse_samples(page, path)
     if not hasattr(page.compression, "name"):
         raise StackError(
@@ -58,6 +72,19 @@ def _refuse_empty(page: Any, path: str) -> None:
         )
 
 
+def _refuse_endless(page: Any, path: str, size: int) -> None:
+    """Refuse sizes that no image has, before anything of that size is made."""
+    height, width = page.imagelength, page.imagewidth
+    # of a length that is said to be several numbers tifffile gives them all
+    sizes = [n for n in page.chunks[:2] if isinstance(n, int) and n > 0]
+    if len(sizes) < 2 or max(height, width) > _LONGEST:
+        raise SliceReadError(
+            f"{path!r} says that it has {height} rows and {width} columns, in pieces of "
+            f"{page.chunks[0]} x {page.chunks[1]}, which is not possible in {size} bytes. It is "
+            "damaged: restore it from its source."
+        )
+
+
 def _refuse_samples(page: Any, path: str) -> None:
     """Refuse what has no numpy dtype, or one of another meaning."""
     bits = page.bitspersample
@@ -72,15 +99,89 @@ def _refuse_samples(page: Any, path: str) -> None:
 
 
 def _refuse_impossible(page: Any, path: str) -> None:
-    most = _MOST_PACKED.get(int(page.compression))
+    most = _MOST_PACKED.get(int(page.compression), _MOST_PACKED_BY_OTHERS)
     stored = sum(page.databytecounts)
     claimed = page.imagelength * page.imagewidth * page.bitspersample // 8
     # a strip that is left out (no bytes) stands for as much as one likes
-    if most and claimed > most * (stored + 64) and all(page.databytecounts):
+    is_packed = page.compression != 1 and all(page.databytecounts)
+    if is_packed and claimed > most * (stored + 64):
         raise SliceReadError(
             f"{path!r} says that it has {page.imagelength} x {page.imagewidth} pixels, and its "
             f"{stored} compressed bytes can't hold more than {most} times as many. It is damaged: "
             "restore it from its source."
+        )
+
+
+def refuse_no_imagej(page: Any, path: str) -> None:
+    """Refuse bits a pixel that ImageJ, as whose file it will be read, never writes.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+    path : str
+
+    Raises
+    ------
+    SliceReadError
+    """
+    if page.bitspersample % 8 and page.bitspersample != 1:  # masks, as `tiffstack` writes them
+        raise SliceReadError(
+            f"{path!r} is said to be of ImageJ and to have {page.bitspersample} bits a pixel, "
+            "expected 1, 8, 16 or 32. It is damaged: restore it from its source."
+        )
+
+
+def refuse_short(pages: Iterable[Any], strips: Strips, path: str) -> None:
+    """Refuse uncompressed strips that are said to have fewer rows than they are read as.
+
+    Of a single strip libtiff doesn't believe the count of bytes, and nor is it believed here.
+
+    Parameters
+    ----------
+    pages : iterable of tifffile.TiffPage
+    strips : Strips
+        As which they will be read.
+    path : str
+
+    Raises
+    ------
+    SliceReadError
+    """
+    if int(strips.offsets.min()) < _HEADER_BYTES or not all(_is_whole(p, strips) for p in pages):
+        raise SliceReadError(
+            f"{path!r} lists strips that are not as long as its rows, or lie in its header. It is "
+            "damaged: restore it from its source."
+        )
+
+
+def _is_whole(page: Any, strips: Strips) -> bool:
+    if len(page.dataoffsets) == 1:
+        return True
+    tables = np.array(page.dataoffsets), np.array(page.databytecounts)
+    return are_whole(*tables, page.chunks[0], page.imagelength, strips.row_bytes)
+
+
+def refuse_unlike(page: Any, first: Any, where: str) -> None:
+    """Refuse a page of other samples than the first one, by which the volume has its dtype.
+
+    Parameters
+    ----------
+    page, first : tifffile.TiffPage
+    where : str
+        Which page of which file, for the message.
+
+    Raises
+    ------
+    SliceReadError
+    """
+    found, expected = (
+        (p.imagelength, p.imagewidth, p.bitspersample, p.sampleformat) for p in (page, first)
+    )
+    if found != expected:
+        raise SliceReadError(
+            f"{where} has {found[0]} x {found[1]} pixels of {found[2]} bits and format {found[3]}, "
+            f"expected {expected[0]} x {expected[1]} of {expected[2]} and {expected[3]} as in the "
+            "first page. It is damaged: restore it from its source."
         )
 
 

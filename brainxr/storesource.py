@@ -145,8 +145,9 @@ class StoreSource:
         """Read scattered voxels, chunk by chunk: of each the box around those in it."""
         chunk = np.stack([p // n for p, n in zip(places, self.chunks, strict=True)])
         _, inverse = np.unique(chunk, axis=1, return_inverse=True)
+        inverse = inverse.ravel()  # numpy 2.0 gives it two axes
         order = np.argsort(inverse, kind="stable")
-        borders = np.flatnonzero(np.diff(inverse.ravel()[order])) + 1
+        borders = np.flatnonzero(np.diff(inverse[order])) + 1
         values = np.empty(places[0].size, self.dtype)
         for here in np.split(order, borders):
             own = [p[here] for p in places]

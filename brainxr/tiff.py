@@ -22,7 +22,13 @@ from brainxr.ifd import ONE_READ, Entry, read_directory
 from brainxr.openfile import OpenFile, open_file, truncated, unreadable
 from brainxr.rows import Strips
 from brainxr.segments import Segments
-from brainxr.soundness import refuse_lost, refuse_unsound
+from brainxr.soundness import (
+    refuse_lost,
+    refuse_no_imagej,
+    refuse_short,
+    refuse_unlike,
+    refuse_unsound,
+)
 
 _ASCII = 2
 _UNITS = {1: "NONE", 2: "INCH", 3: "CENTIMETER"}
@@ -151,13 +157,16 @@ def read_segment_table(file: OpenFile, header: Header, page: int) -> Segments:
     Raises
     ------
     SliceReadError
-        When the page can't be parsed.
+        When the page can't be parsed, or is unlike the first one.
     """
     try:
         with tifffile.TiffFile(file.for_a_parser(), _multifile=False) as tif:
-            return _segments(
-                _page_at(tif, header.ifds[page], page) if header.ifds else tif.pages[0]
-            )
+            first: Any = tif.pages.first
+            found = _page_at(tif, header.ifds[page], page) if header.ifds else first
+            refuse_unlike(found, first, f"{file.path!r}, page {page},")
+            return _segments(found)
+    except StackError:
+        raise
     except Exception as error:  # whatever a damaged file makes of a parser
         raise SliceReadError(
             f"{file.path!r}, page {page}, can't be read as TIFF ({_reason(error)}). Restore it "
@@ -229,12 +238,10 @@ def _page_at(tif: tifffile.TiffFile, offset: int, index: int) -> Any:
 def _segments(page: Any) -> Segments:
     # tifffile makes it once for all pages of a kind: a function of its arguments only. It is
     # made here, while the file is open, since that of JPEG looks into the pixels once
-    decode_segment = page.decode
+    decode_segment, tables, header = page.decode, page.jpegtables, page.jpegheader
 
     def decode(data: bytes | None, number: int) -> npt.NDArray[Any] | None:
-        segment, _, shape = decode_segment(
-            data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader
-        )
+        segment, _, shape = decode_segment(data, number, jpegtables=tables, jpegheader=header)
         return None if segment is None else segment.reshape(shape[1:3])
 
     height, width = page.chunks[:2]
@@ -249,10 +256,10 @@ def _parse(tif: tifffile.TiffFile, file: OpenFile) -> Header:
     page: Any = tif.pages.first
     path = file.path
     _refuse_colour(page, path)
-    refuse_unsound(page, path)
+    refuse_unsound(page, path, file.size)
     pages = _count_pages(tif, path)
     refuse_lost(tif.pages, partial(_read, tif), path, file.size)
-    strips = _strips(tif, pages)
+    strips = _whole_strips(tif, pages, path)
     described = pages > 1 and strips is None
     return Header(
         shape=(page.imagelength, page.imagewidth),
@@ -283,6 +290,8 @@ def _refuse_colour(page: Any, path: str) -> None:
 def _count_pages(tif: tifffile.TiffFile, path: str) -> int:
     """Number of slices in the file; pages that are no stack are refused."""
     series = tif.series[0]
+    if series.kind == "imagej":
+        refuse_no_imagej(tif.pages.first, path)
     lengths = zip(series.axes, series.shape, strict=True)
     sizes = {axis: n for axis, n in lengths if axis not in "YX" and n > 1}
     others = [f"{a} of {n}" for a, n in sizes.items() if a not in _STACKABLE_AXES]
@@ -327,6 +336,16 @@ def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
     if len({len(row) for row in table}) > 1:
         return None
     return Strips.of(np.array(table, np.int64), page.chunks[0], height, width, stored)
+
+
+def _whole_strips(tif: tifffile.TiffFile, pages: int, path: str) -> Strips | None:
+    """Where uncompressed rows lie; strips that are shorter than their rows are refused."""
+    strips = _strips(tif, pages)
+    if strips is not None:
+        # where one block follows another, the first page may speak for all
+        described = _pages(tif) if tif.series[0].dataoffset is None else [tif.pages.first]
+        refuse_short(described, strips, path)
+    return strips
 
 
 def _needed(pages: Iterable[Any], height: int, strips: Strips | None) -> int:

@@ -29,6 +29,10 @@ from brainxr.zarrstore import is_store
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+# What is in its folder beside the store.
+_NOTES = {"finished", "recipe.json", "recipe.json.new", "replaced"}
+
+
 @dataclass(frozen=True)
 class Unfinished:
     """A store that is being written; safe in several threads and processes at a time.
@@ -77,13 +81,13 @@ class Unfinished:
             may not be replaced.
         StoreWriteError
         """
-        self._bring_back()
+        self._tidy_up()
         self._check_target(overwrite)
         begun = self._begun()
         if begun is not None and begun != json.loads(json.dumps(recipe)):
             if not overwrite:
                 raise StoreExistsError(something_else(self, begun, recipe))
-            shutil.rmtree(self.folder)
+            self._throw_away()
         with self._writing(self.folder):
             for name in ("finished", "store"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -91,11 +95,29 @@ class Unfinished:
                 _write(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
                 os.replace(self.folder / "recipe.json.new", self.folder / "recipe.json")
 
-    def _bring_back(self) -> None:
-        """Put back what was to be replaced, if the power went between the two renames."""
+    def _tidy_up(self) -> None:
+        """Put right what a kill left in the middle of the end.
+
+        Between the two renames: what was to be replaced is brought back. After them: the
+        notes speak of files that are at the target by now, so they go.
+        """
         old = self.folder / "replaced"
         if old.exists() and not os.path.lexists(self.target):
             os.rename(old, self.target)
+        # after the last rename there are notes and no store, and nothing of anybody else's
+        if self.folder.is_dir() and "finished" in set(os.listdir(self.folder)) <= _NOTES:
+            self._throw_away()
+        shutil.rmtree(self._thrown_away, ignore_errors=True)
+
+    @property
+    def _thrown_away(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.old")
+
+    def _throw_away(self) -> None:
+        """Remove what is unfinished, at once: notes without their recipe would be believed."""
+        shutil.rmtree(self._thrown_away, ignore_errors=True)
+        os.rename(self.folder, self._thrown_away)
+        shutil.rmtree(self._thrown_away, ignore_errors=True)
 
     def _check_target(self, overwrite: bool) -> None:
         if not os.path.lexists(self.target):
@@ -118,7 +140,7 @@ class Unfinished:
         except FileNotFoundError:
             return None
         except ValueError:  # cut short by a power cut: nothing was finished by then
-            shutil.rmtree(self.folder)
+            self._throw_away()
             return None
         except OSError as error:
             raise StoreWriteError(
@@ -195,7 +217,7 @@ class Unfinished:
                     os.rename(old, self.target)
                 raise
             _sync(self.folder.parent)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._throw_away()
 
 
 def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:

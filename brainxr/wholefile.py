@@ -1,19 +1,31 @@
-"""Files that are whole or not there: written beside their place, then moved into it."""
+"""Files that are whole or not there: written beside their place, then moved into it.
+
+What is unfinished is locked by its process. A process that is killed leaves it behind, and the
+system unlocks it: so the next one that writes the same knows that nobody wants it, and removes it.
+"""
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from brainxr.errors import StackError, StoreError
 from brainxr.slices import PathLike
 
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open can't be removed
+    fcntl = None  # type: ignore[assignment]
 
-def checked_target(path: PathLike, suffixes: Sequence[str], what: str) -> Path:
+
+def checked_target(
+    path: PathLike, suffixes: Sequence[str], what: str, overwrite: bool = False
+) -> Path:
     """Where a file will be written, refused before anything is read for it.
 
     Parameters
@@ -23,13 +35,16 @@ def checked_target(path: PathLike, suffixes: Sequence[str], what: str) -> Path:
         The endings that it may have, in lower case and with their dot.
     what : str
         What it will be, for the message: ``"a movie"``.
+    overwrite : bool
+        Whether a file that is there will be replaced.
 
     Raises
     ------
     ValueError
         When it ends with none of these.
     OSError
-        When its folder is not there, or a folder is in its place.
+        When its folder is not there, or a folder is in its place, or a file that may not
+        be replaced.
     """
     target = Path(os.path.abspath(os.path.expanduser(path)))
     if not target.name.lower().endswith(tuple(suffixes)):
@@ -45,27 +60,79 @@ def checked_target(path: PathLike, suffixes: Sequence[str], what: str) -> Path:
         raise FileNotFoundError(
             f"There is no folder {str(target.parent)!r} to write {what} into. Make it first."
         )
+    if not overwrite:
+        _refuse_existing(target)
     return target
 
 
+def _refuse_existing(target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(
+            f"{str(target)!r} is there already. Name another place, or replace it by "
+            "overwrite=True, once the new one is complete."
+        )
+
+
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
     """A hidden path beside the target to write to; it takes the target's place at the end.
 
     What stood there before stays until the new file is whole, and for good where there
-    was an error, or Ctrl-C.
+    was an error, or Ctrl-C; and without `overwrite`. What a process that was killed
+    left of the same target is removed.
     """
     # the ending goes on, since libraries choose the format by it
-    partial = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:12]}.partial{target.suffix}")
+    partial = beside(target, target.suffix)
     try:
-        yield partial
-        os.replace(partial, target)
-    except (StackError, StoreError):  # which are about what was read
+        with kept(partial):
+            yield partial
+            if not overwrite:  # it may have come in the meantime
+                _refuse_existing(target)
+            os.replace(partial, target)
+    except (StackError, StoreError, FileExistsError):  # about what was read, or came meanwhile
         raise
     except OSError as error:
         raise _named(error, target) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def beside(target: Path, suffix: str = "") -> Path:
+    """A hidden name beside a target, for what is unfinished; abandoned ones are removed."""
+    stem = f".{target.name.removesuffix(suffix)}-"
+    anything = glob.escape(stem) + "[0-9a-f]" * 12 + glob.escape(f".partial{suffix}")
+    for abandoned in target.parent.glob(anything):
+        _remove_abandoned(abandoned)
+    return target.with_name(f"{stem}{uuid.uuid4().hex[:12]}.partial{suffix}")
+
+
+@contextmanager
+def kept(partial: Path) -> Iterator[None]:
+    """Keep others from taking a folder, or a file that need not be there yet, for abandoned."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(partial, os.O_RDONLY | (0 if partial.is_dir() else os.O_CREAT), 0o666)
+    try:
+        with suppress(OSError):  # where the disk knows no locks, nothing is removed, either
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(partial: Path) -> None:
+    with suppress(OSError):  # somebody writes it, or removed it just now
+        if fcntl is not None:
+            descriptor = os.open(partial, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                os.close(descriptor)
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink()
 
 
 def _named(error: OSError, target: Path) -> OSError:

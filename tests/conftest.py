@@ -7,6 +7,7 @@ numpy and xarray (they share only the type of the index), bytes counted by the k
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import sys
 import tempfile
@@ -201,6 +202,22 @@ def write_like_libtiff(
 
 
 # --- watchmen ---------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def only_this_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may connect to another machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else None
+        here = host in (None, "localhost", "::1") or str(host).startswith("127.")
+        # UDP's connect sends nothing: dask asks by it which address this machine has
+        if not here and self.type != socket.SOCK_DGRAM:
+            raise AssertionError(f"a test asks {host}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
 @pytest.fixture(autouse=True)

@@ -214,16 +214,19 @@ def test_nothing_is_left_of_an_error(make_stack: MakeStack, tmp_path: Path, monk
     older = tmp_path / "a.mp4"
     older.write_bytes(b"an older movie")
     with pytest.raises(SliceReadError, match=r"slice_006.tif' is truncated"):
-        brainxr.movie(vol, older, vmin=0, vmax=9)
+        brainxr.movie(vol, older, vmin=0, vmax=9, overwrite=True)
     assert older.read_bytes() == b"an older movie"
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.mp4"]
 
 
-def test_an_older_movie_is_replaced(vol: xr.DataArray, tmp_path: Path) -> None:
+def test_an_older_movie_is_replaced_where_that_is_said(vol: xr.DataArray, tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(b"an older movie")
-    path = brainxr.movie(vol, tmp_path / "a.gif", size=64)
+    with pytest.raises(FileExistsError, match=r"a\.gif' is there already.*overwrite=True"):
+        brainxr.movie(vol, tmp_path / "a.gif", size=64)
+    assert (tmp_path / "a.gif").read_bytes() == b"an older movie"
+    path = brainxr.movie(vol, tmp_path / "a.gif", size=64, overwrite=True)
     assert len(decoded(path)[1]) == 12
-    assert vol.brain.movie(str(path), "y", size=64) == path
+    assert vol.brain.movie(str(path), "y", size=64, overwrite=True) == path
     assert len(decoded(path)[1]) == 40
 
 
@@ -289,5 +292,5 @@ def test_the_bar_counts_planes(vol: xr.DataArray, tmp_path: Path, capsys) -> Non
     brainxr.movie(vol, tmp_path / "a.gif", size=64, progress=True)
     assert "a.gif: 100%" in (shown := capsys.readouterr().err)
     assert "12/12" in shown
-    brainxr.movie(vol, tmp_path / "a.gif", size=64)
+    brainxr.movie(vol, tmp_path / "b.gif", size=64)
     assert capsys.readouterr().err == ""

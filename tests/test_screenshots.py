@@ -120,7 +120,7 @@ def test_nothing_is_left_of_an_error(make_stack: MakeStack, tmp_path: Path) -> N
     older = tmp_path / "a.png"
     older.write_bytes(b"an older picture")
     with pytest.raises(brainxr.SliceReadError, match=r"slice_009.tif' is truncated"):
-        brainxr.screenshot(brainxr.open(made.path), older, at={"z": 800})
+        brainxr.screenshot(brainxr.open(made.path), older, at={"z": 800}, overwrite=True)
     assert older.read_bytes() == b"an older picture"
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.png"]
     assert napari.current_viewer() is None
@@ -142,6 +142,14 @@ def test_what_makes_no_picture_is_refused(vol, tmp_path, monkeypatch, arguments,
     with pytest.raises(error, match=message):
         brainxr.screenshot(vol, **{"path": "a.png", **arguments})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_picture_stays_unless_it_is_said(vol: xr.DataArray, tmp_path: Path) -> None:
+    older = tmp_path / "a.png"
+    older.write_bytes(b"an older picture")
+    with pytest.raises(FileExistsError, match=r"a\.png' is there already.*overwrite=True"):
+        brainxr.screenshot(vol, older)
+    assert older.read_bytes() == b"an older picture"
 
 
 def test_a_line_is_refused(vol: xr.DataArray, tmp_path: Path) -> None:

@@ -283,6 +283,17 @@ def test_sparse_strips_are_empty(make_stack: Any) -> None:
     assert not got[4:].any()
 
 
+@pytest.mark.parametrize("compression", ["zlib", None])
+def test_a_strip_with_a_place_and_no_bytes_is_damaged(make_stack: Any, compression: Any) -> None:
+    """Who leaves a strip out gives it no place; tifffile would read zeros, all the same."""
+    made = make_stack((1, 8, 6), "u2", rowsperstrip=4, compression=compression)
+    with tifffile.TiffFile(made.paths[0], mode="r+") as tif:
+        tif.pages[0].tags[279].overwrite([tif.pages[0].databytecounts[0], 0])
+    header = read_header(str(made.paths[0]))
+    with pytest.raises(SliceReadError, match=r"strip 1 has a place in the file, and no bytes"):
+        read(made.paths[0], header, range(8), range(6))
+
+
 def test_the_header_costs_no_pixel(make_stack: Any, bytes_read: Any) -> None:
     made = make_stack((1, 500, 4001), "u2")
     read_header(str(made.paths[0]))

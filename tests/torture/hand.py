@@ -87,7 +87,8 @@ def _assembled(
     at = behind + sum(long.values())
     places = (at + np.cumsum([0, *map(len, strips)])).tolist()[:-1]
     if OFFSETS not in change and OFFSETS in tags:
-        tags[OFFSETS] = (LONG, places)
+        # what is left out has no place, either, as GDAL and tifffile write it
+        tags[OFFSETS] = (LONG, [p if s else 0 for p, s in zip(places, strips, strict=True)])
     if COUNTS not in change and COUNTS in tags:
         tags[COUNTS] = (LONG, [len(s) for s in strips])
     directory = struct.pack(f"{order}{counter}", len(tags) if entries is None else entries)

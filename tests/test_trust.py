@@ -1,0 +1,222 @@
+"""Mutants, kills, crowds and networks: that nothing is believed which isn't so, in a short form.
+
+`python -m benchmarks.fuzz`, `.kill` and `.crowd` do the same for longer.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from stores import make_store
+
+import brainxr
+from benchmarks import crowd, fuzz, kill
+from benchmarks.mutants import FAMILIES
+from brainxr.unfinished import Unfinished
+
+NO_NETWORK = """
+import socket, sys
+
+def refuse(self, address):
+    raise AssertionError(f"{address} was asked")
+
+socket.socket.connect = socket.socket.connect_ex = refuse
+socket.getaddrinfo = refuse
+import brainxr
+vol = brainxr.open(brainxr.sample("phantom", shape=dict(z=5, y=8, x=7), folder=sys.argv[1]))
+assert vol.sum().values > 0
+brainxr.check(sys.argv[1])
+vol.brain.to_ome_zarr(sys.argv[1] + ".ome.zarr", progress=False)
+assert brainxr.open(sys.argv[1] + ".ome.zarr").equals(vol)
+"""
+
+
+def test_nothing_is_asked_of_a_network(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", NO_NETWORK, str(tmp_path / "head_axial")], check=True)
+
+
+def test_the_guard_of_the_tests_would_notice() -> None:
+    with socket.socket() as far, pytest.raises(AssertionError, match=r"asks 192\.0\.2\.1"):
+        far.connect(("192.0.2.1", 80))
+
+
+# --- mutants ----------------------------------------------------------------------
+
+
+def test_a_few_mutants_of_each_family(tmp_path: Path) -> None:
+    found = fuzz.run([(family, n) for family in FAMILIES for n in range(2)], str(tmp_path), 1)
+    assert [finding for finding in found if finding.verdict.is_failure] == []
+    assert len(found) == 2 * len(FAMILIES)
+    kinds = {finding.verdict.kind for finding in found}
+    assert {"refused", "as it was"} <= kinds
+
+
+def _stack(folder: Path, **options: Any) -> Path:
+    (folder / "a_100um").mkdir()
+    values = np.arange(2 * 37 * 52, dtype="u2").reshape(2, 37, 52)
+    for number, image in enumerate(values, 1):
+        tifffile.imwrite(folder / "a_100um" / f"{number}.tif", image, metadata=None, **options)
+    return folder / "a_100um"
+
+
+def _set(path: Path, tag: int, value: int | None = None, count: int | None = None) -> None:
+    """Change an entry of the first directory of a file."""
+    with tifffile.TiffFile(path) as tif:
+        entry = tif.pages.first.tags[tag]  # type: ignore[union-attr]
+        at, size = entry.offset, 4
+    with open(path, "r+b") as file:
+        if count is not None:
+            file.seek(at + 4)
+            file.write(count.to_bytes(size, "little"))
+        if value is not None:
+            file.seek(at + 8)
+            file.write(value.to_bytes(size, "little"))
+
+
+MUTANTS: dict[str, tuple[dict[str, Any], dict[str, int], str]] = {
+    "no rows": ({}, {"tag": 257, "value": 0}, "has 0 rows"),
+    "no columns": ({"compression": "zlib"}, {"tag": 256, "value": 0}, "0 columns"),
+    "tiles of no width": (
+        {"tile": (16, 16)}, {"tag": 322, "value": 0}, "in pieces of 0 x 52"),
+    "tiles of 200 lengths": (
+        {"tile": (16, 16)}, {"tag": 323, "count": 200}, "in pieces of"),
+    "columns for which there is no memory": (
+        {"compression": "lzma"}, {"tag": 256, "value": 1 << 31}, "2147483648 columns"),
+    "more than any codec packs": (
+        {"compression": "zlib"}, {"tag": 257, "value": 1 << 21}, "can't hold more than 1100 times"),
+    "strips that are shorter than their rows": (
+        {"rowsperstrip": 5}, {"tag": 278, "value": 6}, "not as long as its rows"),
+    "pixels in the header": ({}, {"tag": 273, "value": 0}, "lie in its header"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("which", [1, 2])
+def test_what_a_mutation_found(tmp_path: Path, name: str, which: int) -> None:
+    """Each was read as something that it isn't, or brought down by an error of somebody else."""
+    options, change, message = MUTANTS[name]
+    folder = _stack(tmp_path, **options)
+    _set(folder / f"{which}.tif", **change)
+    with pytest.raises(brainxr.StackError, match=message) as caught:
+        brainxr.open(folder).load()
+    assert f"{which}.tif" in str(caught.value)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_page_of_other_bits_than_the_first(tmp_path: Path, which: int) -> None:
+    """Each page was unpacked by its own number of bits, and tifffile does it by the first one's."""
+    path = tmp_path / "a_100um.ome.tif"
+    values = np.arange(2 * 37 * 52, dtype="u2").reshape(2, 37, 52)
+    tifffile.imwrite(path, values, metadata={"axes": "ZYX"}, compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        at = tif.pages.get(which).tags[258].valueoffset  # type: ignore[union-attr]
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write((12).to_bytes(2, "little"))
+    with pytest.raises(
+        brainxr.StackError, match=r"a_100um\.ome\.tif', page 1, has 37 x 52"
+    ) as caught:
+        brainxr.open(path).load()
+    assert "12" in str(caught.value)
+    assert "16" in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"tile": (16, 16)}, {"rowsperstrip": 8}], ids=str)
+def test_jpeg_is_decoded_after_its_file_is_closed(tmp_path: Path, options: Any) -> None:
+    """tifffile looks into the pixels for how it is meant, and no slice of it was ever read."""
+    (tmp_path / "a_100um").mkdir()
+    rows, columns = np.mgrid[:37, :52]
+    paths = [tmp_path / "a_100um" / f"{number}.tif" for number in (1, 2)]
+    for number, path in enumerate(paths):
+        image = (3 * rows + columns + 20 * number).astype("u1")
+        tifffile.imwrite(path, image, compression="jpeg", metadata=None, **options)
+    expected = np.stack([tifffile.imread(path) for path in paths])
+    assert (expected[0] != expected[1]).any()
+    np.testing.assert_array_equal(brainxr.open(tmp_path / "a_100um"), expected)
+
+
+@pytest.mark.parametrize("size", [1 << 63, 1 << 64])
+def test_chunks_of_more_voxels_than_there_are_numbers(tmp_path: Path, size: int) -> None:
+    made = make_store(tmp_path / "a.ome.zarr")
+    described = next(tmp_path.glob("a.ome.zarr/*/zarr.json"))
+    array = json.loads(described.read_text())
+    array["chunk_grid"]["configuration"]["chunk_shape"][0] = size
+    described.write_text(json.dumps(array))
+    with pytest.raises(brainxr.StoreError, match=r"a\.ome\.zarr"):
+        brainxr.open(made.path).load()
+
+
+def test_a_scale_that_is_no_number(tmp_path: Path) -> None:
+    made = make_store(tmp_path / "a.ome.zarr")
+    described = tmp_path / "a.ome.zarr" / "zarr.json"
+    text = described.read_text()
+    assert "50.0" in text
+    described.write_text(text.replace("50.0", '"bytes"', 1))
+    with pytest.raises(brainxr.StoreError, match="expected a scale or a translation of 3 numbers"):
+        brainxr.open(made.path)
+
+
+# --- kills ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["OME-Zarr", "TIFF", "movie, .gif"])
+@pytest.mark.slow
+def test_a_few_kills(tmp_path: Path, name: str) -> None:
+    outcome = kill.kill(name, tmp_path, 6, 5, lambda: None)
+    assert outcome.problems == ()
+
+
+def test_a_kill_between_the_last_rename_and_the_tidying_up(tmp_path: Path) -> None:
+    """The notes speak of files that are in their place by then: believed, the store was empty."""
+    made = kill.volume(0)[:9, :9, :9]
+    target = tmp_path / "a.ome.zarr"
+    store = Unfinished(str(target))
+    made.brain.to_ome_zarr(target, progress=False)
+    (store.folder / "finished").mkdir(parents=True)
+    (store.folder / "finished" / "0.0.0.npz").write_bytes(b"a note")
+    (store.folder / "replaced").mkdir()
+    (store.folder / "replaced" / "zarr.json").write_text("{}")
+    with pytest.raises(brainxr.StoreError, match="is there already"):
+        made.brain.to_ome_zarr(target, progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.ome.zarr"]
+    kill.volume(1)[:9, :9, :9].brain.to_ome_zarr(target, progress=False, overwrite=True)
+    np.testing.assert_array_equal(brainxr.open(target), kill.volume(1)[:9, :9, :9])
+    assert [p.name for p in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+# --- crowds -----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", crowd.VOLUMES)
+def test_a_crowd(tmp_path: Path, name: str) -> None:
+    outcome = crowd.crowd(name, tmp_path, 1.0, threads=6)
+    assert outcome.problems == ()
+    assert outcome.descriptors == 0
+    assert outcome.selections > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is forked there")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own(make_stack: Any) -> None:
+    """dask would give its tasks to those of the parent, which don't outlive a fork."""
+    volume = brainxr.open(make_stack((9, 20, 30), "u2").path, chunks={"z": 1})
+    expected = int(volume.astype("i8").sum())  # dask's threads are there now
+    context: Any = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: there.send(int(volume.astype("i8").sum())), daemon=True)
+    child.start()
+    assert here.poll(120), "the child waits for threads that are not there"
+    assert here.recv() == expected
+    child.join()
+    here.close()
+    there.close()
