@@ -24,9 +24,9 @@ import numpy as np
 import zarr
 
 import brainxr
-from brainxr.backend import stack_of
-from brainxr.shards import pack_shard
-from brainxr.storing import Options, Pyramid
+from brainxr.lazy.unloaded import stack_of
+from brainxr.writing.shards import pack_shard
+from brainxr.writing.storing import Options, Pyramid
 
 CHUNK, SHARD = (64, 64, 64), (64, 512, 512)
 

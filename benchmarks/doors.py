@@ -61,7 +61,7 @@ def opening(door: str, folder: str) -> Timed:
 @cache
 def _opened(door: str, folder: str) -> Any:
     if door == "napari":
-        from brainxr.layers import image_layer
+        from brainxr.viewing.layers import image_layer
 
         # what a layer of napari holds and indexes; of a store the finest level
         shown: Any = image_layer(brainxr.open(folder), contrast_limits=(0, 1))[0]

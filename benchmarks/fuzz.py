@@ -47,7 +47,13 @@ STUCK = 120.0
 PATIENCE = 20.0
 
 
-PRELOADED = ["benchmarks.fuzzing", "brainxr.daskarray", "brainxr.convert", "dask.threaded", "zarr"]
+PRELOADED = [
+    "benchmarks.fuzzing",
+    "brainxr.lazy.daskarray",
+    "brainxr.writing.convert",
+    "dask.threaded",
+    "zarr",
+]
 
 
 class Finding(NamedTuple):

@@ -36,8 +36,9 @@ success the new one, and no temporary beside it. The exit code is 1 otherwise.
 SHAPE = (96, 150, 170)
 
 # Imported once, so that the moments are those of writing.
-PRELOADED = ["brainxr.convert", "brainxr.tiffstack", "brainxr.frames", "av",
-             "brainxr.daskarray", "zarr", "dask.threaded", "matplotlib.pyplot"]  # fmt: skip
+PRELOADED = ["brainxr.writing.convert", "brainxr.writing.tiffstack", "brainxr.pictures.frames",
+             "av", "brainxr.lazy.daskarray", "zarr", "dask.threaded",
+             "matplotlib.pyplot"]  # fmt: skip
 
 
 class Writer(NamedTuple):

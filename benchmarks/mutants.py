@@ -299,7 +299,7 @@ def _store(**options: Any) -> Callable[[Path, npt.NDArray[Any]], None]:
     def write(folder: Path, values: npt.NDArray[Any]) -> None:
         import xarray as xr
 
-        from brainxr.convert import to_ome_zarr
+        from brainxr.writing.convert import to_ome_zarr
 
         coordinates = {
             dim: xr.Variable(dim, 100.0 * np.arange(n), {"units": "micrometer", "spacing": 100.0})

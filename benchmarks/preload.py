@@ -8,7 +8,8 @@ import importlib
 import pint
 
 for name in (
-    "benchmarks.work", "brainxr.daskarray", "brainxr.layers", "dask.array", "distributed",
+    "benchmarks.work", "brainxr.lazy.daskarray", "brainxr.viewing.layers", "dask.array",
+    "distributed",
     "skimage.io", "dask_image.imread", "zarr", "bioio_tiff_glob", "napari_builtins.io",
 ):  # fmt: skip
     with contextlib.suppress(ImportError):  # a peer that is not installed is not measured

@@ -33,13 +33,13 @@ from brainxr.errors import (
     VolumeError,
     VolumeReadError,
 )
-from brainxr.fromviewer import labels, points, selection
-from brainxr.inspection import check
-from brainxr.movies import movie
-from brainxr.samples import sample
-from brainxr.screenshots import screenshot
-from brainxr.viewer import view
-from brainxr.volumesum import checksum
+from brainxr.integrity.inspection import check
+from brainxr.integrity.volumesum import checksum
+from brainxr.pictures.movies import movie
+from brainxr.samples.catalogue import sample
+from brainxr.viewing.fromviewer import labels, points, selection
+from brainxr.viewing.screenshots import screenshot
+from brainxr.viewing.viewer import view
 
 __version__ = _version("brainxr")
 del _accessor, _version

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from brainxr import units as u
-from brainxr.grid import VoxelGrid
-from brainxr.index import UnitIndex
-from brainxr.slices import PathLike
+from brainxr.geometry import units as u
+from brainxr.geometry.grid import VoxelGrid
+from brainxr.geometry.index import UnitIndex
+from brainxr.stacks.slices import PathLike
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from napari.components import ViewerModel
 
-    from brainxr.cost import Cost
-    from brainxr.slices import PathLike
+    from brainxr.lazy.cost import Cost
+    from brainxr.stacks.slices import PathLike
 
 
 @xr.register_dataarray_accessor("brain")
@@ -43,38 +43,38 @@ class BrainAccessor:
         block: bool | None = None, **layer_kwargs: Any,
     ) -> ViewerModel:  # fmt: skip
         """Show it in napari at its true place; see `brainxr.view`."""
-        from brainxr.viewer import view
+        from brainxr.viewing.viewer import view
 
         return view(self._data, viewer, planes=planes, block=block, **layer_kwargs)
 
     def plot_planes(self, at: Mapping[str, u.Length] | None = None, **kwargs: Any) -> Figure:
-        """Axial, coronal and sagittal plane through a point; see `brainxr.plot.plot_planes`."""
-        from brainxr.plot import plot_planes
+        """Axial, coronal and sagittal plane through a point; see `pictures.plot.plot_planes`."""
+        from brainxr.pictures.plot import plot_planes
 
         return plot_planes(self._data, at, **kwargs)
 
     def montage(self, axis: str = "z", n: int = 12, **kwargs: Any) -> Figure:
-        """Evenly spaced planes along an axis; see `brainxr.plot.montage`."""
-        from brainxr.plot import montage
+        """Evenly spaced planes along an axis; see `pictures.plot.montage`."""
+        from brainxr.pictures.plot import montage
 
         return montage(self._data, axis, n, **kwargs)
 
     def movie(self, path: PathLike, axis: str = "z", **kwargs: Any) -> Path:
         """A movie that scrolls through the planes along an axis; see `brainxr.movie`."""
-        from brainxr.movies import movie
+        from brainxr.pictures.movies import movie
 
         return movie(self._data, path, axis, **kwargs)
 
     def screenshot(self, path: PathLike, **kwargs: Any) -> Path:
         """napari's picture of a plane, in a file; see `brainxr.screenshot`."""
-        from brainxr.screenshots import screenshot
+        from brainxr.viewing.screenshots import screenshot
 
         return screenshot(self._data, path, **kwargs)
 
     def cost(self) -> Cost:
         """Slices touched, bytes to read and bytes of the result, before reading any.
 
-        Exact for selections and their reductions; see `brainxr.cost.cost`.
+        Exact for selections and their reductions; see `brainxr.lazy.cost.cost`.
 
         Examples
         --------
@@ -82,12 +82,12 @@ class BrainAccessor:
         >>> vol.max("z").brain.cost().slices
         128
         """
-        from brainxr.cost import cost
+        from brainxr.lazy.cost import cost
 
         return cost(self._data)
 
     def to_ome_zarr(self, path: PathLike, **options: Any) -> Path | str:
-        """Write it as a pyramid into an OME-Zarr store; see `brainxr.convert.to_ome_zarr`.
+        """Write it as a pyramid into an OME-Zarr store; see `writing.convert.to_ome_zarr`.
 
         Examples
         --------
@@ -96,12 +96,12 @@ class BrainAccessor:
         >>> brainxr.open_pyramid(store)["1"]["intensity"].sizes["z"]
         64
         """
-        from brainxr.convert import to_ome_zarr
+        from brainxr.writing.convert import to_ome_zarr
 
         return to_ome_zarr(self._data, path, **options)
 
     def to_tiff(self, folder: PathLike, **options: Any) -> Path:
-        """Write it as a folder of TIFF slices along any axis; see `brainxr.tiffstack.to_tiff`.
+        """Write it as a folder of TIFF slices along any axis; see `writing.tiffstack.to_tiff`.
 
         Examples
         --------
@@ -110,12 +110,12 @@ class BrainAccessor:
         >>> brainxr.open(folder).sizes["y"]
         4
         """
-        from brainxr.tiffstack import to_tiff
+        from brainxr.writing.tiffstack import to_tiff
 
         return to_tiff(self._data, folder, **options)
 
     def to_nifti(self, path: PathLike, **options: Any) -> Path:
-        """Write it as a NIfTI file, ``.nii`` or ``.nii.gz``; see `brainxr.niftiwriter.to_nifti`.
+        """Write it as a NIfTI file, ``.nii`` or ``.nii.gz``; see `writing.niftiwriter.to_nifti`.
 
         Examples
         --------
@@ -124,19 +124,19 @@ class BrainAccessor:
         >>> brainxr.open(path).sizes["z"] == vol.sel(z=slice("6 cm", "7 cm")).sizes["z"]
         True
         """
-        from brainxr.niftiwriter import to_nifti
+        from brainxr.writing.niftiwriter import to_nifti
 
         return to_nifti(self._data, path, **options)
 
     def build_levels(self, **options: Any) -> Path:
-        """Make coarser levels beside a stack, for looking; see `brainxr.convert.build_levels`.
+        """Make coarser levels beside a stack, for looking; see `writing.convert.build_levels`.
 
         Examples
         --------
         >>> vol = brainxr.open(brainxr.sample("phantom"))
         >>> store = vol.brain.build_levels(progress=False)
         """
-        from brainxr.convert import build_levels
+        from brainxr.writing.convert import build_levels
 
         return build_levels(self._data, **options)
 

@@ -8,12 +8,12 @@ from typing import Any
 import xarray as xr
 
 from brainxr.find import find_volume
-from brainxr.omezarr import find_image
-from brainxr.otheraxes import At
-from brainxr.slices import PathLike
-from brainxr.spacing import SpacingLike
-from brainxr.stack import Missing, Plane
-from brainxr.volume import NAME, Volume
+from brainxr.lazy.volume import NAME, Volume
+from brainxr.stacks.slices import PathLike
+from brainxr.stacks.spacing import SpacingLike
+from brainxr.stacks.stack import Missing, Plane
+from brainxr.stores.omezarr import find_image
+from brainxr.stores.otheraxes import At
 
 
 def open(
@@ -169,7 +169,7 @@ def open_pyramid(
 
 def _lazily(volume: Volume, chunks: Any) -> xr.DataArray:
     if chunks is None:
-        from brainxr.backend import lazy
+        from brainxr.lazy.unloaded import lazy
 
         return lazy(volume)
     return volume.dask(chunks)

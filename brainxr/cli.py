@@ -14,21 +14,21 @@ import click
 import xarray as xr
 
 import brainxr
-from brainxr.cost import show_bytes
-from brainxr.datasetvolume import is_netcdf
 from brainxr.errors import EmptyStackError
 from brainxr.find import find_volume, is_certain, may_be_image
-from brainxr.grid import DIMS
-from brainxr.lazyarray import StackArray
-from brainxr.ngff import VERSIONS
-from brainxr.nifti import is_nifti
-from brainxr.omezarr import find_image
-from brainxr.pyramid import METHODS
-from brainxr.shards import CODECS
-from brainxr.stack import PLANES, Stack, find_stack
-from brainxr.tiffstack import COMPRESSIONS
-from brainxr.volume import Volume
-from brainxr.wholefile import checked_target, whole_file
+from brainxr.geometry.grid import DIMS
+from brainxr.lazy.cost import show_bytes
+from brainxr.lazy.lazyarray import StackArray
+from brainxr.lazy.volume import Volume
+from brainxr.nifti.header import is_nifti
+from brainxr.stacks.stack import PLANES, Stack, find_stack
+from brainxr.stores.datasetvolume import is_netcdf
+from brainxr.stores.ngff import VERSIONS
+from brainxr.stores.omezarr import find_image
+from brainxr.writing.pyramid import METHODS
+from brainxr.writing.shards import CODECS
+from brainxr.writing.tiffstack import COMPRESSIONS
+from brainxr.writing.wholefile import checked_target, whole_file
 
 # What is written: by which method, and which options it takes.
 FORMS = {
@@ -435,7 +435,7 @@ def _save_planes(
     volume: xr.DataArray, output: str, at: Mapping[str, str] | None, overwrite: bool
 ) -> None:
     target = _picture_target(output, overwrite)
-    from brainxr.plot import draw_without_window
+    from brainxr.pictures.plot import draw_without_window
 
     draw_without_window()
     _save(volume.brain.plot_planes(at=at), target, overwrite)
@@ -443,7 +443,7 @@ def _save_planes(
 
 
 def _save_profile(report: Any, target: Path, overwrite: bool) -> None:
-    from brainxr.plot import draw_without_window, plot_profile
+    from brainxr.pictures.plot import draw_without_window, plot_profile
 
     draw_without_window()
     _save(plot_profile(report), target, overwrite)
@@ -564,6 +564,6 @@ def _can_import(*modules: str) -> bool:
 
 
 def _can_show() -> bool:
-    from brainxr.display import has_display
+    from brainxr.viewing.display import has_display
 
     return _can_import("napari") and has_display()

@@ -6,20 +6,20 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brainxr.datasetvolume import find_dataset, has_volume, is_netcdf
 from brainxr.errors import EmptyStackError, StackError, StoreError, VolumeError
-from brainxr.farslices import may_be_slices
-from brainxr.ngff import NoImageError
-from brainxr.nifti import is_nifti
-from brainxr.niftivolume import find_nifti
-from brainxr.omezarr import find_image
-from brainxr.otheraxes import At
-from brainxr.slices import PathLike
-from brainxr.spacing import SpacingLike
-from brainxr.stack import Missing, Plane, find_stack
-from brainxr.urls import is_url, shown
-from brainxr.volume import Volume
-from brainxr.zarrstore import Location, is_store
+from brainxr.files.urls import is_url, shown
+from brainxr.lazy.volume import Volume
+from brainxr.nifti.header import is_nifti
+from brainxr.nifti.niftivolume import find_nifti
+from brainxr.stacks.farslices import may_be_slices
+from brainxr.stacks.slices import PathLike
+from brainxr.stacks.spacing import SpacingLike
+from brainxr.stacks.stack import Missing, Plane, find_stack
+from brainxr.stores.datasetvolume import find_dataset, has_volume, is_netcdf
+from brainxr.stores.ngff import NoImageError
+from brainxr.stores.omezarr import find_image
+from brainxr.stores.otheraxes import At
+from brainxr.stores.zarrstore import Location, is_store
 
 
 def find_volume(

@@ -25,7 +25,7 @@ import tifffile
 import xarray as xr
 from hypothesis import settings
 
-from brainxr.index import UnitIndex
+from brainxr.geometry.index import UnitIndex
 
 # the time of an example says nothing where the machine is shared
 settings.register_profile("brainxr", deadline=None, max_examples=40, print_blob=True)

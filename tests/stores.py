@@ -1,6 +1,6 @@
 """Stores made by zarr-python, and the values that are in them.
 
-The geometry comes from `brainxr.ngff`, whose other direction is tested by itself and by
+The geometry comes from `brainxr.stores.ngff`, whose other direction is tested by itself and by
 the programs of others (test_peers.py).
 """
 
@@ -18,8 +18,8 @@ import zarr
 from conftest import unique_values
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
-from brainxr.extras import Extra
-from brainxr.ngff import Channel, Image, Level, coarser, to_attributes
+from brainxr.stores.extras import Extra
+from brainxr.stores.ngff import Channel, Image, Level, coarser, to_attributes
 
 FINEST = Level("0", {"z": 50.0, "y": 20.0, "x": 10.0}, {"z": 1000.0, "y": 0.0, "x": -5.0})
 

@@ -8,7 +8,7 @@ import xarray as xr
 from conftest import MadeStack
 
 import brainxr
-from brainxr.index import UnitIndex
+from brainxr.geometry.index import UnitIndex
 
 
 @pytest.fixture

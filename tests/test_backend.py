@@ -12,7 +12,8 @@ import pytest
 import xarray as xr
 
 import brainxr
-from brainxr.backend import BrainxrBackend, stack_of
+from brainxr.backend import BrainxrBackend
+from brainxr.lazy.unloaded import stack_of
 
 
 def test_engines_know_it() -> None:

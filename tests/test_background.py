@@ -15,9 +15,9 @@ from conftest import MakeStack
 from test_viewer import shown  # noqa: F401
 
 import brainxr
-from brainxr import background
-from brainxr.backend import stack_of
-from brainxr.reader import SliceReader
+from brainxr.lazy.unloaded import stack_of
+from brainxr.stacks.reader import SliceReader
+from brainxr.viewing import background
 
 pytest.importorskip("napari")
 

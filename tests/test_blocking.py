@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainxr.blocking import (
+from brainxr.errors import GeometryError, TooBigError
+from brainxr.writing.blocking import (
     BOXES_OF_A_TASK,
     CHUNKS_OF_A_THREAD,
     SHARD,
@@ -19,7 +20,6 @@ from brainxr.blocking import (
     per_axis,
     plan,
 )
-from brainxr.errors import GeometryError, TooBigError
 
 FULL = (1280, 1760, 1760)
 

@@ -10,7 +10,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainxr.calibration import SlicePlace
+from brainxr.stacks.calibration import SlicePlace
 
 LENGTHS = st.floats(1e-300, 1e300)
 PLACES = st.floats(-1e300, 1e300)

@@ -11,7 +11,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainxr.chunks import ChunkLayout, spans
+from brainxr.stores.chunks import ChunkLayout, spans
 
 
 def layout_of(tmp_path: Path, **options: Any) -> ChunkLayout | None:

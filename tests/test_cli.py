@@ -263,7 +263,7 @@ def test_nifti_in_and_out(make_stack: MakeStack, tmp_path: Path) -> None:
 # sent from here may come too late on a busy machine.
 INTERRUPTED = """
 import itertools, os, signal, sys, time
-from brainxr import unfinished
+from brainxr.writing import unfinished
 from brainxr.cli import main
 
 finish, calls = unfinished.Unfinished.finish, itertools.count()

@@ -23,8 +23,6 @@ from fsspec.core import url_to_fs
 from xarray.testing import assert_identical
 
 import brainxr
-from brainxr import boxwriter, remote, unfinished
-from brainxr.convert import to_ome_zarr
 from brainxr.errors import (
     GeometryError,
     SliceReadError,
@@ -34,6 +32,8 @@ from brainxr.errors import (
     TooBigError,
 )
 from brainxr.progress import Progress
+from brainxr.writing import boxwriter, remote, unfinished
+from brainxr.writing.convert import to_ome_zarr
 
 # Cuts a small volume into many boxes: 3 x 3 of them.
 CUT: dict[str, Any] = {"chunks": 4, "shards": {"z": 8, "y": 16, "x": 16}, "levels": 3}
@@ -431,7 +431,7 @@ def test_a_slice_broken_in_the_middle(
 
 KILLED = """
 import sys, dask, brainxr
-from brainxr.convert import to_ome_zarr
+from brainxr.writing.convert import to_ome_zarr
 folder, target = sys.argv[1:]
 volume = brainxr.open(folder)
 print("begins", flush=True)
@@ -488,7 +488,7 @@ def test_a_power_cut_leaves_torn_notes(
 
 FULL_DISK = """
 import resource, sys, brainxr
-from brainxr.convert import to_ome_zarr
+from brainxr.writing.convert import to_ome_zarr
 folder, target, limit = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 to_ome_zarr(brainxr.open(folder), target, progress=False, codec="none", levels=3, chunks=4,
@@ -703,7 +703,7 @@ def test_version_04_at_a_url(medium: MadeStack) -> None:
 
 PEAK = """
 import sys, threading, time, psutil, brainxr
-from brainxr.convert import to_ome_zarr
+from brainxr.writing.convert import to_ome_zarr
 volume = brainxr.open(sys.argv[1])
 # what is imported, and the threads, are not what a volume takes
 to_ome_zarr(volume[:4, :8, :8], sys.argv[2] + ".first", progress=False)

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 import brainxr
-from brainxr.cost import Cost, show_bytes
+from brainxr.lazy.cost import Cost, show_bytes
 
 LAZY = {
     "axial": lambda v: v.isel(z=3),
@@ -72,7 +72,7 @@ def test_what_is_too_big_is_refused_before_it_is_read(
     vol = brainxr.open(make_stack((5, 70, 90), "u2").path)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=9000))
     way_out = r"Select a part.*data\.isel\(y=slice\(None, None, 3\), x=slice\(None, None, 3\)\)"
-    importlib.import_module("brainxr.plot")
+    importlib.import_module("brainxr.pictures.plot")
     with bytes_read() as counted:
         with pytest.raises(brainxr.TooBigError, match=rf"1 plane of y 70 x x 90 uint16.*{way_out}"):
             brainxr.view(vol, object())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import brainxr
-from brainxr.daskarray import StackDaskArray
+from brainxr.lazy.daskarray import StackDaskArray
 
 
 @pytest.fixture

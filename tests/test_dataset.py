@@ -15,9 +15,9 @@ import xarray as xr
 from conftest import ByteCounter, unique_values
 
 import brainxr
-from brainxr.datasetsource import DatasetSource
-from brainxr.index import UnitIndex
-from brainxr.storesource import StoreSource
+from brainxr.geometry.index import UnitIndex
+from brainxr.stores.datasetsource import DatasetSource
+from brainxr.stores.storesource import StoreSource
 
 FORMS = ["a.nc", "a.zarr"]
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainxr.decoders import unpack, unpack_part
+from brainxr.files.decoders import unpack, unpack_part
 
 
 def part_of(packed: bytes, size: int, start: int, stop: int) -> np.ndarray | None:

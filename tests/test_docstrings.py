@@ -11,7 +11,11 @@ import pytest
 
 import brainxr
 
-MODULES = [m.name for m in pkgutil.iter_modules(brainxr.__path__, "brainxr.") if "__" not in m.name]
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(brainxr.__path__, "brainxr.")
+    if "__" not in module.name and not module.ispkg
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import brainxr
-from brainxr.display import has_display
+from brainxr.viewing.display import has_display
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

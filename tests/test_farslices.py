@@ -25,10 +25,10 @@ from zips import zip_of
 
 import brainxr
 from brainxr import EmptyStackError, SliceReadError, StackError
-from brainxr.backend import stack_of
 from brainxr.cli import main
-from brainxr.farslices import find_far
-from brainxr.urls import GAP_BYTES, Address, merge
+from brainxr.files.urls import GAP_BYTES, Address, merge
+from brainxr.lazy.unloaded import stack_of
+from brainxr.stacks.farslices import find_far
 
 pytest.importorskip("aiohttp")
 

@@ -17,11 +17,11 @@ import tifffile
 import xarray as xr
 
 import brainxr
-from brainxr.backend import stack_of
-from brainxr.daskfold import reduce_stack
-from brainxr.fold import Moments, fold, reduction
-from brainxr.segments import Segments
-from brainxr.tiff import Header, read_segment_table
+from brainxr.lazy.daskfold import reduce_stack
+from brainxr.lazy.fold import Moments, fold, reduction
+from brainxr.lazy.unloaded import stack_of
+from brainxr.stacks.segments import Segments
+from brainxr.stacks.tiff import Header, read_segment_table
 
 STACKS: dict[str, dict[str, Any]] = {
     "uint8": {"dtype": "u1"},
@@ -112,7 +112,7 @@ def test_the_rows_of_a_selection_are_all_that_is_read(make_stack: Any, bytes_rea
 
 def test_parts_are_merged(make_stack: Any, monkeypatch: Any) -> None:
     """As a stack of many gigabytes is: in parts, whose states are merged."""
-    monkeypatch.setattr("brainxr.daskfold.PART_BYTES", 1000)
+    monkeypatch.setattr("brainxr.lazy.daskfold.PART_BYTES", 1000)
     made = make_stack((37, 11, 13), "u2")
     vol = brainxr.open(made.path)
     assert len(vol.max("z").__dask_graph__()) > 20
@@ -183,7 +183,7 @@ def test_a_coronal_plane_decodes_one_strip_a_file(make_stack: Any, monkeypatch: 
             segments, decode=lambda data, n: decoded.append(n) or segments.decode(data, n)
         )
 
-    monkeypatch.setattr("brainxr.reader.read_segment_table", counting)
+    monkeypatch.setattr("brainxr.stacks.reader.read_segment_table", counting)
     vol = brainxr.open(made.path, chunks=None)
     np.testing.assert_array_equal(vol.isel(y=21).values, made.values[:, 21])
     assert decoded == [5] * 6
@@ -241,7 +241,7 @@ HISTOGRAMS: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
 @pytest.mark.parametrize("case", HISTOGRAMS)
 def test_histogram(make_stack: Any, monkeypatch: Any, dtype: str, case: str) -> None:
-    monkeypatch.setattr("brainxr.daskfold.PART_BYTES", 100_000)
+    monkeypatch.setattr("brainxr.lazy.daskfold.PART_BYTES", 100_000)
     made = make_stack((5, 300, 500), dtype)
     bins, limits = HISTOGRAMS[case]
     vol = brainxr.open(made.path)

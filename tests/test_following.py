@@ -13,7 +13,7 @@ from test_background import drawn, in_event_loop
 from test_viewer import box_on_screen, shown  # noqa: F401
 
 import brainxr
-from brainxr.reader import SliceReader
+from brainxr.stacks.reader import SliceReader
 
 pytest.importorskip("napari")
 
@@ -159,7 +159,7 @@ def test_no_budget_at_all_is_refused_first(vol: xr.DataArray, preview: Any) -> N
 
 
 def test_the_graphics_card_decides_too(vol: xr.DataArray, monkeypatch: Any) -> None:
-    monkeypatch.setattr("brainxr.viewer._largest_side", lambda viewer: 40)
+    monkeypatch.setattr("brainxr.viewing.viewer._largest_side", lambda viewer: 40)
     viewer = brainxr.view(vol, ViewerModel())
     viewer.dims.ndisplay = 3
     assert viewer.layers[0].data[-1].shape == (30, 22, 30)

@@ -12,7 +12,7 @@ import xarray as xr
 from hypothesis import assume, given
 
 from brainxr import GeometryError
-from brainxr.grid import Lattice, VoxelGrid, spatial_dims
+from brainxr.geometry.grid import Lattice, VoxelGrid, spatial_dims
 
 SPACINGS = st.floats(1e-3, 1e5)
 ORIGINS = st.floats(-1e7, 1e7)

@@ -15,8 +15,8 @@ from hypothesis import given
 from xarray.indexes import PandasIndex
 
 from brainxr import GeometryError, LengthError
-from brainxr.grid import VoxelGrid
-from brainxr.index import UnitIndex
+from brainxr.geometry.grid import VoxelGrid
+from brainxr.geometry.index import UnitIndex
 
 PER_UM = {"nm": 1000, "um": 1, "µm": 1, "mm": Fraction(1, 1000), "cm": Fraction(1, 10_000),
           "m": Fraction(1, 1_000_000)}  # fmt: skip

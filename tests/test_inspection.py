@@ -14,8 +14,8 @@ from conftest import MadeStack, MakeStack
 
 import brainxr
 from brainxr.cli import main
-from brainxr.inspection import DeepReport
-from brainxr.slicestats import PERCENTILES, describe, find_odd
+from brainxr.integrity.inspection import DeepReport
+from brainxr.integrity.slicestats import PERCENTILES, describe, find_odd
 
 SHAPE = (20, 31, 23)
 
@@ -209,8 +209,8 @@ def test_the_command_checksum(shared_stack: MadeStack) -> None:
 def test_the_picture_marks_what_is_odd(odd: MadeStack) -> None:
     import matplotlib.pyplot as plt
 
-    from brainxr.plot import ODD as COLOURS
-    from brainxr.plot import plot_profile
+    from brainxr.pictures.plot import ODD as COLOURS
+    from brainxr.pictures.plot import plot_profile
 
     report: Any = brainxr.check(odd.path, deep=True)
     figure = plot_profile(report)

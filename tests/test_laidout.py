@@ -11,8 +11,8 @@ import pytest
 from conftest import ByteCounter, MadeStack
 
 import brainxr
-from brainxr.backend import stack_of
-from brainxr.laidout import LaidOut, as_slice, on_places
+from brainxr.lazy.laidout import LaidOut, as_slice, on_places
+from brainxr.lazy.unloaded import stack_of
 
 KINDS: dict[str, Callable[[MadeStack], Any]] = {
     "stack": lambda made: stack_of(brainxr.open(made.path)),

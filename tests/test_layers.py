@@ -9,10 +9,10 @@ from conftest import MadeStack, MakeStack
 
 import brainxr
 from brainxr.errors import GeometryError
-from brainxr.grid import VoxelGrid
-from brainxr.laidout import LaidOut
-from brainxr.layers import image_layer
-from brainxr.lazyarray import StackArray
+from brainxr.geometry.grid import VoxelGrid
+from brainxr.lazy.laidout import LaidOut
+from brainxr.lazy.lazyarray import StackArray
+from brainxr.viewing.layers import image_layer
 
 SPACING = {"z": 100.0, "y": 50.0, "x": 25.0}
 ORIGIN = {"z": 1000.0, "y": 0.0, "x": -75.0}

@@ -13,11 +13,12 @@ from conftest import make_stack_in
 from hypothesis import given
 from hypothesis.extra.numpy import basic_indices, broadcastable_shapes
 
-from brainxr import reader, rows
-from brainxr.lazyarray import StackArray, vectorised_index
-from brainxr.slices import find_slices
-from brainxr.stacksource import StackSource
-from brainxr.tiff import read_header
+from brainxr.files import rows
+from brainxr.lazy.lazyarray import StackArray, vectorised_index
+from brainxr.stacks import reader
+from brainxr.stacks.slices import find_slices
+from brainxr.stacks.stacksource import StackSource
+from brainxr.stacks.tiff import read_header
 
 SHAPE = (5, 7, 11)
 ORDERS = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]

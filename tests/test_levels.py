@@ -13,11 +13,11 @@ from conftest import MakeStack
 from test_convert import halved, stored_levels
 
 import brainxr
-from brainxr.backend import stack_of
-from brainxr.convert import build_levels
 from brainxr.errors import GeometryError
-from brainxr.layers import image_layer
-from brainxr.levels import find_levels
+from brainxr.lazy.unloaded import stack_of
+from brainxr.stores.levels import find_levels
+from brainxr.viewing.layers import image_layer
+from brainxr.writing.convert import build_levels
 
 SHAPE = (19, 37, 45)
 
@@ -55,7 +55,7 @@ def test_levels_from_1_on(make_stack: MakeStack, cache: Path, beside: bool, plan
 def test_made_once(make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     volume = brainxr.open(make_stack(SHAPE).path)
     store = build_levels(volume, levels=2, progress=False)
-    monkeypatch.setattr("brainxr.storing.Pyramid.write", None)
+    monkeypatch.setattr("brainxr.writing.storing.Pyramid.write", None)
     assert volume.brain.build_levels(levels=2) == store
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 
-from brainxr.lookalike import Lookalike
+from brainxr.geometry.lookalike import Lookalike
 
 
 class Base:

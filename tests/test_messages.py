@@ -81,7 +81,7 @@ def texts_of(node: ast.AST, functions: dict[str, ast.FunctionDef]) -> tuple[str,
 
 
 def catalogue() -> Iterator[Message]:
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("*.py")}
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
     functions = {
         node.name: node for tree in trees.values() for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)

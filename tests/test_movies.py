@@ -17,8 +17,8 @@ from PIL import Image
 from test_plot import volume_of
 
 import brainxr
-from brainxr import movies
 from brainxr.errors import GeometryError, MissingExtraError, SliceReadError
+from brainxr.pictures import movies
 
 SPACING = {"z": 2000.0, "y": 1000.0, "x": 1000.0}
 SHAPE = (12, 40, 50)

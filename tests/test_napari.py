@@ -29,8 +29,8 @@ from napari.layers import Image, Labels
 from npe2 import PluginManifest
 from test_viewer import dotted, window_or_skip
 
-from brainxr import _napari
-from brainxr._napari import SavingError, get_reader, read, write_image, write_labels
+from brainxr.plugin import contributions as _napari
+from brainxr.plugin.contributions import SavingError, get_reader, read, write_image, write_labels
 
 SPACING = {"z": 100.0, "y": 50.0, "x": 25.0}
 
@@ -67,7 +67,7 @@ def test_what_the_manifest_names_is_there() -> None:
 
 def test_the_plugin_imports_no_window() -> None:
     code = """
-        import sys, brainxr._napari
+        import sys, brainxr.plugin.contributions
         assert not {"napari", "qtpy", "npe2"} & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
@@ -513,7 +513,7 @@ from qtpy.QtCore import QTimer
 from napari import current_viewer
 from napari.__main__ import main
 from napari.qt import get_qapp
-from brainxr.background import event_loop_runs
+from brainxr.viewing.background import event_loop_runs
 
 def look():
     viewer = current_viewer()

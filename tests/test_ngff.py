@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import brainxr
 from brainxr.errors import GeometryError, StoreError
-from brainxr.extras import Coordinate, Extra
-from brainxr.ngff import (
+from brainxr.stores.extras import Coordinate, Extra
+from brainxr.stores.ngff import (
     Channel,
     Image,
     Level,

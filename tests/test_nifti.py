@@ -19,8 +19,8 @@ from conftest import ByteCounter, unique_values
 from niftis import AFFINES, SHAPE, affine_of, canonical, make_nifti, rotated
 
 import brainxr
-from brainxr import unpacked
-from brainxr.index import UnitIndex
+from brainxr.files import unpacked
+from brainxr.geometry.index import UnitIndex
 
 # packed with and without an index, unpacked, and a header of its own
 FORMS = ["a.nii", "a.nii.gz", "a.img"]
@@ -313,7 +313,7 @@ def test_a_pyramid_and_its_levels_are_made_of_it(tmp_path: Path, monkeypatch: An
 
 
 def test_a_layer_lies_in_place(tmp_path: Path) -> None:
-    from brainxr.layers import image_layer
+    from brainxr.viewing.layers import image_layer
 
     make_nifti(tmp_path / "a.nii", affine="SLP")
     vol = brainxr.open(tmp_path / "a.nii")
@@ -434,7 +434,7 @@ def test_options_of_stacks_have_no_meaning(tmp_path: Path) -> None:
 
 
 def test_without_an_index_it_says_what_that_costs(tmp_path: Path, monkeypatch: Any) -> None:
-    from brainxr import niftisource, niftivolume
+    from brainxr.nifti import niftisource, niftivolume
 
     make_nifti(tmp_path / "a.nii.gz", (50, 60, 70))
     for module in (unpacked, niftisource, niftivolume):

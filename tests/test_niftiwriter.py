@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from niftis import AFFINES, affine_of, make_nifti, rotated
 
 import brainxr
-from brainxr import niftiwriter
 from brainxr.errors import GeometryError, OrientationWarning, TooBigError, VolumeError
-from brainxr.niftiwriter import to_nifti
+from brainxr.writing import niftiwriter
+from brainxr.writing.niftiwriter import to_nifti
 
 
 def volume(
@@ -180,7 +180,7 @@ def test_memory_is_that_of_slabs(tmp_path: Path) -> None:
     """A volume of 256 MB that is made as it is read, in 32 MB."""
     code = f"""
 import resource, dask.array as da, numpy as np, xarray as xr
-from brainxr.niftiwriter import to_nifti
+from brainxr.writing.niftiwriter import to_nifti
 data = xr.DataArray(
     da.zeros((256, 1000, 1000), "u1", chunks=(4, -1, -1)) + 7, dims=("z", "y", "x"),
     coords={{d: (d, np.arange(n) * 1.0, {{"units": "mm"}})

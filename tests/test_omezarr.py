@@ -20,8 +20,6 @@ from stores import FINEST, MadeStore, make_store
 from xarray.testing import assert_identical
 
 import brainxr
-from brainxr.backend import stack_of
-from brainxr.chunkreader import ChunkReader
 from brainxr.errors import (
     EmptyStackError,
     GeometryError,
@@ -30,10 +28,12 @@ from brainxr.errors import (
     StoreError,
     StoreReadError,
 )
-from brainxr.extras import Extra
-from brainxr.ngff import Channel, Image, to_attributes
-from brainxr.storesource import StoreSource
-from brainxr.zarrstore import ZarrReader
+from brainxr.lazy.unloaded import stack_of
+from brainxr.stores.chunkreader import ChunkReader
+from brainxr.stores.extras import Extra
+from brainxr.stores.ngff import Channel, Image, to_attributes
+from brainxr.stores.storesource import StoreSource
+from brainxr.stores.zarrstore import ZarrReader
 
 SELECTIONS: dict[str, dict[str, Any]] = {
     "all": {},

@@ -24,7 +24,7 @@ import xarray.testing.strategies as xrst
 from hypothesis import assume, given
 
 import brainxr
-from brainxr.backend import stack_of
+from brainxr.lazy.unloaded import stack_of
 
 Change = Callable[[xr.DataArray], Any]
 

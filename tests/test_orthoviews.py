@@ -14,8 +14,8 @@ from test_fromviewer import VOLUMES, micrometers
 from test_viewer import SPACING, dotted, window_or_skip
 
 import brainxr
-from brainxr import orthoviews
 from brainxr.errors import GeometryError, MissingExtraError
+from brainxr.viewing import orthoviews
 
 pytest.importorskip("napari_orthogonal_views")
 
@@ -306,7 +306,7 @@ class Reads(list):
 
 @pytest.fixture
 def reads(monkeypatch) -> Reads:
-    from brainxr.lazyarray import StackArray
+    from brainxr.lazy.lazyarray import StackArray
 
     found, read = Reads(), StackArray.read
 
@@ -351,11 +351,11 @@ def test_the_window_is_closed_while_a_plane_is_read(
     whole: xr.DataArray, monkeypatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     window_or_skip()
-    from brainxr.lazyarray import StackArray
+    from brainxr.lazy.lazyarray import StackArray
 
     viewer = brainxr.view(whole, planes=True, block=False)
-    monkeypatch.setattr("brainxr.background.LONGEST_WAIT", 0)
-    monkeypatch.setattr("brainxr.background.event_loop_runs", lambda: True)
+    monkeypatch.setattr("brainxr.viewing.background.LONGEST_WAIT", 0)
+    monkeypatch.setattr("brainxr.viewing.background.event_loop_runs", lambda: True)
     begun, go_on, read = threading.Event(), threading.Event(), StackArray.read
 
     def slow(self: StackArray):
@@ -474,7 +474,7 @@ def test_a_window_that_is_open_is_parted(whole: xr.DataArray) -> None:
     viewer = brainxr.view(whole, block=False)
     try:
         viewer.dims.set_point(0, 62_300)
-        from brainxr.commands import show_linked_planes
+        from brainxr.plugin.commands import show_linked_planes
 
         show_linked_planes()
         views = orthoviews.linked_views(viewer)

@@ -12,7 +12,7 @@ from test_fromviewer import ORIGIN, SPACING, VOLUMES, micrometers
 
 import brainxr
 from brainxr.errors import GeometryError
-from brainxr.part import Part, facts
+from brainxr.plugin.part import Part, facts
 
 
 @pytest.fixture

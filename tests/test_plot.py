@@ -28,9 +28,9 @@ from matplotlib.figure import Figure
 import brainxr
 from brainxr.contrast import contrast_limits
 from brainxr.errors import GeometryError, LengthError, MissingExtraError, SliceGapWarning
-from brainxr.grid import VoxelGrid
-from brainxr.lazyarray import StackArray
-from brainxr.plot import montage, plot_planes
+from brainxr.geometry.grid import VoxelGrid
+from brainxr.lazy.lazyarray import StackArray
+from brainxr.pictures.plot import montage, plot_planes
 
 # What each panel shows: the axis that is cut, then rows, then columns.
 PANELS = {"axial": ("z", "y", "x"), "coronal": ("y", "z", "x"), "sagittal": ("x", "z", "y")}
@@ -714,7 +714,7 @@ def test_without_matplotlib(volume: xr.DataArray, monkeypatch: pytest.MonkeyPatc
 
 
 def test_matplotlib_is_imported_on_use() -> None:
-    code = "import sys, brainxr.plot; print('matplotlib' in sys.modules)"
+    code = "import sys, brainxr.pictures.plot; print('matplotlib' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from brainxr.pool import run_all
+from brainxr.files.pool import run_all
 
 
 def test_all_jobs_are_done() -> None:

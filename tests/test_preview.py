@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import brainxr
-from brainxr.laidout import LaidOut
-from brainxr.layers import image_layer
-from brainxr.preview import Budget, Preview, middles, strides, thin_out
+from brainxr.lazy.laidout import LaidOut
+from brainxr.viewing.layers import image_layer
+from brainxr.viewing.preview import Budget, Preview, middles, strides, thin_out
 
 VOXEL = (50.0, 20.0, 10.0)
 
@@ -211,7 +211,7 @@ def test_the_finest_level_that_fits_is_the_preview() -> None:
 
 
 def test_a_stack_that_fits_is_read_in_the_background_all_the_same(monkeypatch: Any) -> None:
-    monkeypatch.setattr("brainxr.preview.QUICK_BYTES", 2000)
+    monkeypatch.setattr("brainxr.viewing.preview.QUICK_BYTES", 2000)
     array = da.from_array(np.arange(4 * 30 * 40).reshape(4, 30, 40))
     found = Preview.of([array], VOXEL, Budget())
     assert found is not None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from brainxr.errors import GeometryError
-from brainxr.pyramid import halve, scale_factors
+from brainxr.writing.pyramid import halve, scale_factors
 
 INTEGERS = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"]
 

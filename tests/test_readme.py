@@ -45,9 +45,9 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     from napari.components import ViewerModel
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("brainxr.viewer._new_window", lambda hidden: ViewerModel())
-    monkeypatch.setattr("brainxr.viewer.refuse_without_display", lambda: None)
-    monkeypatch.setattr("brainxr.viewer._is_script", lambda: False)
+    monkeypatch.setattr("brainxr.viewing.viewer._new_window", lambda hidden: ViewerModel())
+    monkeypatch.setattr("brainxr.viewing.viewer.refuse_without_display", lambda: None)
+    monkeypatch.setattr("brainxr.viewing.viewer._is_script", lambda: False)
     assert len(PYTHON) == 1
     names: dict[str, Any] = {}
     with mpl.rc_context({"backend": "agg"}):

@@ -16,7 +16,7 @@ pytest.importorskip("napari")
 
 from napari.components import ViewerModel
 
-from brainxr.readout import place, say_place
+from brainxr.viewing.readout import place, say_place
 
 ORIGIN = {"z": 62_000.0, "y": -400.0, "x": 12.5}
 

@@ -18,10 +18,11 @@ import pytest
 import tifffile
 
 import brainxr
-from brainxr import mni152, samples
 from brainxr.cache import cache_folder
 from brainxr.errors import GeometryError, MissingExtraError, StackError
-from brainxr.samples import sample
+from brainxr.samples import catalogue as samples
+from brainxr.samples import mni152
+from brainxr.samples.catalogue import sample
 
 SMALL = {"z": 6, "y": 11, "x": 9}  # 21 mm and 16 mm
 MIDDLE = {"z": 64, "y": 88, "x": 76}  # 2 mm, narrower than long
@@ -112,7 +113,7 @@ def test_any_slice_alone_is_the_one_in_the_stack(middle: Path) -> None:
 
 def test_every_run_gives_the_same(tmp_path: Path) -> None:
     again = tmp_path / "again"
-    make = f"from brainxr.samples import sample; sample(shape={SMALL}, folder={str(again)!r})"
+    make = f"import brainxr; brainxr.sample(shape={SMALL}, folder={str(again)!r})"
     subprocess.run([sys.executable, "-c", make], check=True)
     np.testing.assert_array_equal(read(sample(shape=SMALL)), read(again))
 
@@ -292,9 +293,7 @@ def test_what_is_interrupted_leaves_nothing(
 
 def test_two_at_once_give_one_whole_sample(tmp_path: Path) -> None:
     target = tmp_path / "shared"
-    make = (
-        f"from brainxr.samples import sample; print(sample(shape={SMALL}, folder={str(target)!r}))"
-    )
+    make = f"import brainxr; print(brainxr.sample(shape={SMALL}, folder={str(target)!r}))"
     runs = [
         subprocess.Popen([sys.executable, "-c", make], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
@@ -512,7 +511,7 @@ def test_nilearn_without_the_template(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_a_phantom_needs_none_of_the_extras() -> None:
     code = (
-        "import sys, brainxr.samples as s; s.sample(shape={'z': 4, 'y': 6, 'x': 5});"
+        "import sys, brainxr.samples.catalogue as s; s.sample(shape={'z': 4, 'y': 6, 'x': 5});"
         "print({'nilearn', 'nibabel', 'matplotlib', 'napari'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -12,7 +12,7 @@ from conftest import MakeStack
 import brainxr
 from brainxr.accessor import BrainAccessor
 from brainxr.errors import StoreExistsError
-from brainxr.saving import FORMATS, Stopped, format_of, formats, save
+from brainxr.plugin.saving import FORMATS, Stopped, format_of, formats, save
 
 
 @pytest.fixture

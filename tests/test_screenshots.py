@@ -18,8 +18,8 @@ from test_plot import volume_of
 from test_viewer import window_or_skip
 
 import brainxr
-from brainxr import display
 from brainxr.errors import DisplayError, GeometryError
+from brainxr.viewing import display
 
 pytest.importorskip("napari")
 
@@ -102,7 +102,7 @@ def test_a_slow_plane_is_waited_for(vol, values, tmp_path: Path, monkeypatch) ->
             return values[key]
 
     monkeypatch.setattr(get_settings().experimental, "async_", True)
-    monkeypatch.setattr("brainxr.layers._values", lambda data, dims: Slow())
+    monkeypatch.setattr("brainxr.viewing.layers._values", lambda data, dims: Slow())
     path = brainxr.screenshot(
         vol, tmp_path / "a.png", axis="x", size=(640, 900), contrast_limits=(0, 255),
         interpolation2d="nearest",

@@ -17,7 +17,7 @@ from hypothesis import given
 
 import brainxr
 from brainxr import EmptyStackError, SliceReadError, StackError
-from brainxr.slices import SliceFiles, find_slices, is_slice_name
+from brainxr.stacks.slices import SliceFiles, find_slices, is_slice_name
 
 Touch = Callable[..., Path]
 

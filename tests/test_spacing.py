@@ -13,8 +13,8 @@ import tifffile
 
 import brainxr
 from brainxr import GeometryError, SpacingWarning
-from brainxr.spacing import find_spacing, per_axis
-from brainxr.tiff import FileFacts
+from brainxr.stacks.spacing import find_spacing, per_axis
+from brainxr.stacks.tiff import FileFacts
 
 AXES = ("z", "y", "x")
 NOTHING = FileFacts()

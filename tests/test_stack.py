@@ -10,7 +10,7 @@ import tifffile
 import xarray as xr
 
 import brainxr
-from brainxr.stack import find_stack
+from brainxr.stacks.stack import find_stack
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import tifffile
 from conftest import unique_values
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
-from brainxr.reader import SliceReader
-from brainxr.slices import SliceFiles
-from brainxr.tiff import Header, differences, encode_slice, read_header
+from brainxr.stacks.reader import SliceReader
+from brainxr.stacks.slices import SliceFiles
+from brainxr.stacks.tiff import Header, differences, encode_slice, read_header
 
 # Everything that writes slices: programs, libraries, settings.
 LAYOUTS: dict[str, dict[str, Any]] = {

@@ -19,7 +19,6 @@ import xarray as xr
 from conftest import STORED_AXES, MadeStack, MakeStack, make_stack_in
 
 import brainxr
-from brainxr import sliceplan, tasks, tiff, unfinished, wholefile
 from brainxr.errors import (
     GeometryError,
     SliceReadError,
@@ -31,7 +30,9 @@ from brainxr.errors import (
     TooBigError,
 )
 from brainxr.progress import Progress
-from brainxr.tiffstack import to_tiff
+from brainxr.stacks import tiff
+from brainxr.writing import sliceplan, tasks, unfinished, wholefile
+from brainxr.writing.tiffstack import to_tiff
 
 SHAPE = (12, 14, 17)
 SPACING = {"z": 100.0, "y": 50.0, "x": 25.0}
@@ -359,7 +360,7 @@ def test_a_changed_source_is_refused(
 
 KILLED = """
 import sys, brainxr
-from brainxr.tiffstack import to_tiff
+from brainxr.writing.tiffstack import to_tiff
 folder, target, memory = sys.argv[1:]
 to_tiff(brainxr.open(folder), target, along="y", progress=False, memory=int(memory))
 """
@@ -386,7 +387,7 @@ def test_killed(make_stack: MakeStack, target: Path) -> None:
 
 FULL_DISK = """
 import resource, sys, brainxr
-from brainxr.tiffstack import to_tiff
+from brainxr.writing.tiffstack import to_tiff
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 to_tiff(brainxr.open(sys.argv[1]), sys.argv[2], progress=False)
 """

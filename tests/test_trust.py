@@ -21,7 +21,7 @@ from stores import make_store
 import brainxr
 from benchmarks import crowd, fuzz, kill
 from benchmarks.mutants import FAMILIES
-from brainxr.unfinished import Unfinished
+from brainxr.writing.unfinished import Unfinished
 
 NO_NETWORK = """
 import socket, sys

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 
 from brainxr import GeometryError, LengthError
-from brainxr import units as u
+from brainxr.geometry import units as u
 
 FACTORS = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "mm": 1e3, "cm": 1e4,
            "m": 1e6, "micrometer": 1.0, "millimeters": 1e3, "inch": 25400.0}  # fmt: skip

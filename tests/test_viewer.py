@@ -15,10 +15,10 @@ import zarr
 from conftest import MakeStack
 
 import brainxr
-from brainxr import viewer as viewer_module
-from brainxr.display import has_display
 from brainxr.errors import DisplayError, GeometryError, MissingExtraError
-from brainxr.ngff import Image, Level, coarser, to_attributes
+from brainxr.stores.ngff import Image, Level, coarser, to_attributes
+from brainxr.viewing import viewer as viewer_module
+from brainxr.viewing.display import has_display
 
 pytest.importorskip("napari")
 

@@ -1,4 +1,4 @@
-"""`brainxr.checksum`, beside the same algorithm by hashlib and numpy alone."""
+"""`brainxr.files.checksum`, beside the same algorithm by hashlib and numpy alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xarray as xr
 from conftest import MakeStack
 
 import brainxr
-from brainxr import slabs
+from brainxr.lazy import slabs
 
 
 def by_hashlib(values: np.ndarray, **coordinates: Any) -> str:

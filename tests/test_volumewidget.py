@@ -15,7 +15,7 @@ from test_fromviewer import ORIGIN, SPACING
 from test_viewer import window_or_skip
 
 import brainxr
-from brainxr.lazyarray import StackArray
+from brainxr.lazy.lazyarray import StackArray
 
 pytest.importorskip("napari")
 
@@ -348,7 +348,7 @@ class Gate:
 
 def ask_for(monkeypatch, path: Path, name: str) -> None:
     """Answer the dialog for a file, which is the system's own."""
-    from brainxr import volumewidget
+    from brainxr.plugin import volumewidget
 
     def answer(parent, title, start, filters):
         return str(path), next((f for f in filters.split(";;") if f.startswith(name)), "")

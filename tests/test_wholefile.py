@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from brainxr.wholefile import checked_target, kept, whole_file
+from brainxr.writing.wholefile import checked_target, kept, whole_file
 
 BEGIN = """
 import sys, time
 from pathlib import Path
-from brainxr.wholefile import whole_file
+from brainxr.writing.wholefile import whole_file
 with whole_file(Path(sys.argv[1])) as partial:
     partial.write_bytes(b"half")
     print("begun", flush=True)

@@ -21,10 +21,11 @@ from test_open import BAD_SLICES, DOORS, SELECTIONS
 from zips import CHECKSUM, FLAGS, METHOD, OFFSET, PACKED, SIZE, patch_directory, zip_files, zip_of
 
 import brainxr
-from brainxr import EmptyStackError, SliceReadError, StackError, archive
-from brainxr.backend import stack_of
-from brainxr.levels import find_levels
-from brainxr.zipped import find_in_zip
+from brainxr import EmptyStackError, SliceReadError, StackError
+from brainxr.files import archive
+from brainxr.lazy.unloaded import stack_of
+from brainxr.stacks.zipped import find_in_zip
+from brainxr.stores.levels import find_levels
 
 HOW = ["stored", "deflated", "mixed"]
 
@@ -142,7 +143,7 @@ def test_a_deflated_slice_is_unpacked_once_a_read(
         unpacked.append(size)
         return original(data, size)
 
-    monkeypatch.setattr("brainxr.archive.inflate", counting)
+    monkeypatch.setattr("brainxr.files.archive.inflate", counting)
     volume = brainxr.open(path, chunks={"z": 2, "y": 100})
     unpacked.clear()
     with dask.config.set(scheduler="synchronous"):
@@ -159,7 +160,7 @@ def test_what_is_kept_unpacked_is_bounded(
 ) -> None:
     made = make_stack((6, 30, 50))
     recent = archive._Recent(2 * made.paths[0].stat().st_size)
-    monkeypatch.setattr("brainxr.archive._RECENT", recent)
+    monkeypatch.setattr("brainxr.files.archive._RECENT", recent)
     volume = brainxr.open(zip_of(made, tmp_path / "a.zip", "deflated"))
     np.testing.assert_array_equal(volume.values, made.values)
     assert recent._bytes == sum(map(len, recent._held.values())) == recent._most
@@ -371,7 +372,7 @@ def test_written_to_while_it_is_read(
         os.utime(path)
         return original(*arguments)
 
-    monkeypatch.setattr("brainxr.archive.read_into", read_into)
+    monkeypatch.setattr("brainxr.files.archive.read_into", read_into)
     with pytest.raises(SliceReadError, match="was changed after the stack was opened"):
         volume[:, 3].compute()
 
@@ -458,7 +459,7 @@ def test_refused_before_a_byte_of_it_is_read(
     def unpack(*_: Any) -> bytes:
         raise AssertionError("something was unpacked")
 
-    monkeypatch.setattr("brainxr.archive.inflate", unpack)
+    monkeypatch.setattr("brainxr.files.archive.inflate", unpack)
     with pytest.raises(SliceReadError, match=message) as raised:
         brainxr.open(path)
     assert "slice_003.tif" in str(raised.value)

@@ -12,10 +12,10 @@ import xarray as xr
 from stores import MadeStore, make_store
 
 import brainxr
-from brainxr.backend import stack_of
-from brainxr.layers import image_layer
-from brainxr.preview import Budget
-from brainxr.zoom import Zoom
+from brainxr.lazy.unloaded import stack_of
+from brainxr.viewing.layers import image_layer
+from brainxr.viewing.preview import Budget
+from brainxr.viewing.zoom import Zoom
 
 SPACING = {"z": 50.0, "y": 20.0, "x": 10.0}
 ORIGIN = {"z": 1000.0, "y": 0.0, "x": -5.0}

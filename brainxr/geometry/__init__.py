@@ -1,0 +1,1 @@
+"""Lengths, grids and coordinates: where voxels are."""

@@ -1,0 +1,222 @@
+"""Where voxels are: grids become coordinates, coordinates become grids.
+
+Coordinates are the only truth about geometry. ``VoxelGrid.coordinates`` writes
+that truth down once, when a stack is opened; from then on every module that
+needs a spacing or an origin asks ``Lattice.of`` a coordinate, so a selection, a
+reversal or a stride can't leave a stale second copy behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from brainxr.errors import GeometryError, shortlist
+from brainxr.geometry import units as u
+from brainxr.geometry.index import UnitIndex
+
+DIMS = ("z", "y", "x")
+
+# Positions further than this from the grid, in voxels, are not on it.
+OFF_GRID_IN_VOXELS = 1e-3
+
+
+@dataclass(frozen=True)
+class VoxelGrid:
+    """A regular grid of voxels; every field is keyed by dimension.
+
+    Attributes
+    ----------
+    shape : mapping of str to int
+        Number of voxels.
+    spacing : mapping of str to float
+        Distance between neighbouring voxel centres, in µm; negative where the
+        coordinate falls.
+    origin : mapping of str to float
+        Coordinate of the centre of voxel (0, 0, 0), in µm.
+
+    Examples
+    --------
+    >>> grid = VoxelGrid({"z": 3}, {"z": 100.0}, {"z": 50.0})
+    >>> grid.coordinates()["z"].values.tolist()
+    [50.0, 150.0, 250.0]
+    """
+
+    shape: Mapping[str, int]
+    spacing: Mapping[str, float]
+    origin: Mapping[str, float]
+
+    def coordinates(self, **others: xr.Variable) -> xr.Coordinates:
+        """Coordinates of the voxel centres, in µm, with unit-aware indexes; and others, without."""
+        indexes = {dim: self._index(dim) for dim in self.shape}
+        variables: dict[Any, xr.Variable] = {**others}
+        for dim, index in indexes.items():
+            # one slice, or none, can't tell its spacing: the attribute does
+            attrs = {"units": u.MICROMETER, "spacing": abs(self.spacing[dim])}
+            variables |= index.create_variables({dim: xr.Variable(dim, index.index, attrs)})
+        return xr.Coordinates(variables, indexes=indexes)
+
+    def _index(self, dim: str) -> UnitIndex:
+        centres = pd.Index(self._centres(dim), name=dim)
+        return UnitIndex(centres, dim, centres.dtype, fastpath=True)  # which copies nothing
+
+    def _centres(self, dim: str) -> npt.NDArray[Any]:
+        return self.origin[dim] + self.spacing[dim] * np.arange(self.shape[dim])
+
+    @classmethod
+    def of(cls, data: xr.DataArray) -> Self:
+        """Grid of a volume's spatial axes, from its coordinates.
+
+        Raises
+        ------
+        GeometryError
+            When an axis has no coordinate in a unit of length, or is irregular.
+        """
+        lattices = {dim: Lattice.of(data[dim]) for dim in DIMS if dim in data.dims}
+        for dim, lattice in lattices.items():
+            lattice.check_complete(dim)
+        return cls(
+            {dim: data.sizes[dim] for dim in lattices},
+            {dim: lattice.step for dim, lattice in lattices.items()},
+            {dim: lattice.start for dim, lattice in lattices.items()},
+        )
+
+    @property
+    def extent(self) -> dict[str, tuple[float, float]]:
+        """Outer edges of the first and last voxel along each axis, in µm."""
+        edges = {}
+        for dim, size in self.shape.items():
+            first, step = self.origin[dim], self.spacing[dim]
+            edges[dim] = (first - step / 2, first + (size - 0.5) * step)
+        return edges
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Positions along one axis as whole steps from a start: ``start + step * k``.
+
+    Attributes
+    ----------
+    start, step : float
+        In µm; the step is negative where the coordinate falls.
+    k : numpy.ndarray of int, shape (n,)
+        Step number of each position; 0, 1, 2, ... unless there are gaps.
+    """
+
+    start: float
+    step: float
+    k: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, coordinate: xr.DataArray) -> Self:
+        """Lattice of a coordinate of one dimension, or of a scalar.
+
+        The step comes from the coordinate where there are two positions or
+        more, otherwise from its ``spacing`` attribute, and is never guessed.
+
+        Raises
+        ------
+        GeometryError
+            When the coordinate has no unit of length, there is no way to know
+            the step, or the positions don't lie on a lattice.
+        """
+        name = coordinate.name
+        values = _in_micrometers(coordinate, name)
+        if values.size == 0:
+            raise GeometryError(
+                f"There is nothing along {name!r}: the selection is empty, and it takes one plane "
+                "at least. Select a range within the volume, its ends in the coordinate's order: "
+                f"vol[{name!r}] tells both."
+            )
+        if not np.isfinite(values).all():
+            raise GeometryError(
+                f"Positions along {name!r} are not all finite numbers. Give it a coordinate in µm."
+            )
+        hint = _spacing_attribute(coordinate)
+        if values.size == 1:
+            if hint is None:
+                raise GeometryError(
+                    f"One position along {name!r} doesn't tell how thick it is. Say it, in the "
+                    f"coordinate's unit: data[{name!r}].attrs['spacing'] = 100."
+                )
+            return cls(float(values[0]), hint, np.zeros(1, np.int64))
+        return cls._fit(values, hint, name)
+
+    @classmethod
+    def _fit(cls, values: npt.NDArray[np.float64], hint: float | None, name: Hashable) -> Self:
+        start, span = float(values[0]), float(values[-1] - values[0])
+        even = span / (values.size - 1)
+        smallest = float(np.abs(np.diff(values)).min())
+        # evenly spaced; or with gaps, in multiples of the smallest step; or of the spacing
+        for size in dict.fromkeys([abs(even), smallest, hint or smallest]):
+            step = float(np.copysign(size, span))
+            if step == 0:
+                continue
+            exact = (values - start) / step
+            k = np.rint(exact).astype(np.int64)
+            if (np.diff(k) > 0).all() and np.abs(exact - k).max() < OFF_GRID_IN_VOXELS * max(
+                1.0, float(k[-1]) / 1000
+            ):
+                return cls(start, span / int(k[-1]), k)
+        raise GeometryError(
+            f"Positions along {name!r} are not evenly spaced: {shortlist(values.tolist())} µm. "
+            f"Bring them onto a regular grid first, for example with .interp({name}=...)."
+        )
+
+    @property
+    def has_gaps(self) -> bool:
+        return bool(self.k[-1] + 1 != self.k.size)
+
+    def check_complete(self, name: Hashable) -> None:
+        """Refuse a lattice with gaps."""
+        if self.has_gaps:
+            raise GeometryError(
+                f"{int(self.k[-1]) + 1 - self.k.size} positions are missing along {name!r}. Open "
+                "the stack with missing='fill', or select a part without gaps."
+            )
+
+
+def spatial_dims(data: xr.DataArray) -> list[str]:
+    """Those of z, y, x that the array has, as dimension or as scalar, in this order."""
+    scalars = [dim for dim in DIMS if dim in data.coords and data[dim].ndim == 0]
+    return [dim for dim in DIMS if dim in data.dims or dim in scalars]
+
+
+def _in_micrometers(coordinate: xr.DataArray, name: Hashable) -> npt.NDArray[np.float64]:
+    unit = _length_unit(coordinate, name)
+    values = np.atleast_1d(np.asarray(coordinate.values, dtype=np.float64))
+    scale = u.factor(unit, to=u.MICROMETER)
+    return values if scale == 1 else values * scale
+
+
+def _spacing_attribute(coordinate: xr.DataArray) -> float | None:
+    spacing: Any = coordinate.attrs.get("spacing")
+    if spacing is None:
+        return None
+    try:
+        micrometers = float(spacing) * u.factor(coordinate.attrs["units"], to=u.MICROMETER)
+    except (TypeError, ValueError):
+        micrometers = np.nan
+    if not 0 < micrometers < np.inf:
+        raise GeometryError(
+            f"The attribute 'spacing' of {coordinate.name!r} is {spacing!r}; it has to be a number "
+            "above zero, in the coordinate's unit."
+        )
+    return micrometers
+
+
+def _length_unit(coordinate: xr.DataArray, name: Hashable) -> str:
+    unit = coordinate.attrs.get("units")
+    if not u.is_length(unit):
+        found = "has no unit" if unit is None else f"is in {str(unit)!r}, which is no length"
+        raise GeometryError(
+            f"Coordinate {name!r} {found}, so its voxels have no place. Say it, for example: "
+            f"data[{name!r}].attrs['units'] = 'micrometer'."
+        )
+    return str(unit)

@@ -1,0 +1,1 @@
+"""Whether a volume is what it should be: every header, every slice, one fingerprint."""

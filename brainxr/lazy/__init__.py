@@ -1,0 +1,1 @@
+"""Arrays that read when they are asked: for numpy, dask and xarray."""

@@ -1,0 +1,233 @@
+"""Reductions of a stack as dask arrays: which of them fold, and in how many tasks.
+
+    vol.max("z") ── np.max(StackDaskArray) ── reduce_stack ──▶ parts of the stack ──▶ merged
+    vol.mean(["y", "x"]) ─────────────────────────────────────▶ slice by slice
+    np.histogram(vol.data, ...) ──────────────────────────────▶ counts of each value, then bins
+
+dask would bring chunks into memory, reduce them, and merge the results; with a fold
+the first two are one, and a task may be as big as is good for the number of tasks.
+Whatever is asked for beyond this (another type, ``keepdims``, ...) is left to dask.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+
+from brainxr.lazy.fold import Counts, Reduction, State, fold, reduction
+from brainxr.lazy.lazyarray import StackArray, expand_key
+
+# Bytes that a task reads, where that makes enough tasks for all processors.
+PART_BYTES = 256 << 20
+
+_NAMES: Mapping[Callable[..., Any], str] = {
+    np.max: "max", np.min: "min", np.nanmax: "nanmax", np.nanmin: "nanmin",
+    np.sum: "sum", np.mean: "mean", np.var: "var", np.std: "std",
+}  # fmt: skip
+
+
+def reduce_stack(
+    stack: StackArray, function: Callable[..., Any], arguments: Sequence[Any],
+    options: Mapping[str, Any],
+) -> da.Array | tuple[da.Array, npt.NDArray[Any]] | None:  # fmt: skip
+    """What numpy's function makes of a stack, lazily; None where dask has to do it.
+
+    Parameters
+    ----------
+    stack : StackArray
+    function : callable
+        ``np.max``, ``np.mean``, ...
+    arguments, options
+        Those of the call, without the array.
+    """
+    if function is np.histogram:
+        return _histogram(stack, *arguments, **options)
+    given = dict(zip(("axis",), arguments, strict=False)) | {
+        name: value for name, value in options.items() if value is not None
+    }
+    if function not in _NAMES or len(arguments) > 1 or set(given) - {"axis", "ddof"}:
+        return None
+    how = reduction(_NAMES[function], given.get("ddof", 0))
+    axes = _axes(given.get("axis"), stack.ndim)
+    if axes is None or stack.size == 0 or not how.takes(stack.dtype):
+        return None
+    reduced = tuple(sorted(stack.order[axis] for axis in axes))
+    if any(_repeats(stack.choices[axis]) for axis in reduced):
+        return None
+    return _merged(stack, how, reduced) if 0 in reduced else _slice_by_slice(stack, how, reduced)
+
+
+def _axes(axis: Any, ndim: int) -> tuple[int, ...] | None:
+    """Axes as they are counted from the first one; None for what numpy would refuse."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    if not all(isinstance(a, int | np.integer) and -ndim <= a < ndim for a in axes):
+        return None
+    found = tuple(int(a) % ndim for a in axes)
+    return found if found and len(set(found)) == len(found) else None
+
+
+def _repeats(choice: Any) -> bool:
+    return isinstance(choice, np.ndarray) and np.unique(choice).size < choice.size
+
+
+class _Folded:
+    """A stack reduced within its slices, as dask wants it: shape, dtype, and parts on request."""
+
+    def __init__(self, stack: StackArray, how: Reduction, reduced: tuple[int, ...]) -> None:
+        self.stack = stack
+        self.how = how
+        self.reduced = reduced
+        self.kept = [a for a, axis in enumerate(stack.order) if axis not in reduced]
+        self.shape = tuple(stack.shape[a] for a in self.kept)
+        self.ndim = len(self.shape)
+        self.dtype = how.result_type(stack.dtype)
+
+    def reads(self, key: Any) -> StackArray:
+        """The part of the stack that becomes this part of the result."""
+        full: list[Any] = [slice(None)] * self.stack.ndim
+        for axis, part in zip(self.kept, expand_key(key, self.ndim), strict=True):
+            full[axis] = part
+        return self.stack.select(tuple(full))
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        stack = self.reads(key)
+        count = _count(stack, self.reduced)
+        state = fold(stack, self.how, self.reduced, count)
+        result = self.how.finish(state, count).astype(self.dtype)
+        arranged: npt.NDArray[Any] = _arranged(result[None], stack, self.reduced)[0]
+        return arranged
+
+    def __dask_tokenize__(self) -> Any:
+        return type(self).__name__, self.stack.__dask_tokenize__(), self.how, self.reduced
+
+
+class _Parts:
+    """States of consecutive parts of a stack, shape (parts, k, kept axes)."""
+
+    def __init__(
+        self, stack: StackArray, how: Reduction, reduced: tuple[int, ...], size: int
+    ) -> None:
+        self.stack = stack
+        self.how = how
+        self.reduced = reduced
+        self.size = size
+        kept = [n for n, axis in zip(stack.shape, stack.order, strict=True) if axis not in reduced]
+        self.count = _count(stack, reduced)
+        empty = how.start((1,), stack.dtype, self.count)
+        self.shape = (math.ceil(_count(stack, (0,)) / size), len(empty), *kept)
+        self.ndim = len(self.shape)
+        self.dtype = empty.dtype
+
+    def reads(self, key: Any) -> StackArray:
+        """The slices of one part: dask asks for one whole chunk at a time."""
+        number = key[0].start
+        part = slice(number * self.size, (number + 1) * self.size)
+        return self.stack.select((slice(None),) * self.stack.order.index(0) + (part,))
+
+    def __getitem__(self, key: Any) -> State:
+        part = self.reads(key)
+        state = fold(part, self.how, self.reduced, self.count)
+        return _arranged(state, part, self.reduced)[None]
+
+    def __dask_tokenize__(self) -> Any:
+        token = self.stack.__dask_tokenize__(), self.how, self.reduced, self.size
+        return type(self).__name__, *token
+
+
+def _slice_by_slice(stack: StackArray, how: Reduction, reduced: tuple[int, ...]) -> da.Array:
+    folded = _Folded(stack, how, reduced)
+    sizes = list(folded.shape)
+    if 0 in stack.order:
+        sizes[folded.kept.index(stack.order.index(0))] = _part_size(stack)
+    meta = np.empty((0,) * folded.ndim, folded.dtype)
+    lazy: da.Array = da.from_array(folded, chunks=tuple(sizes), meta=meta, asarray=False)
+    return lazy
+
+
+def _merged(stack: StackArray, how: Reduction, reduced: tuple[int, ...]) -> da.Array:
+    parts = _Parts(stack, how, reduced, _part_size(stack))
+    lazy = da.from_array(
+        parts, chunks=(1, *parts.shape[1:]), meta=np.empty((0,) * parts.ndim, parts.dtype),
+        asarray=False,
+    )  # fmt: skip
+    dtype = how.result_type(stack.dtype)
+    merged: da.Array = da.reduction(
+        lazy, chunk=_as_it_is, combine=partial(_combine, how),
+        aggregate=partial(_finish, how, parts.count, dtype),
+        axis=(0, 1), split_every=2, dtype=dtype,
+        meta=np.empty((0,) * (parts.ndim - 2), dtype),
+    )  # fmt: skip
+    return merged
+
+
+def _histogram(
+    stack: StackArray, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> tuple[da.Array, npt.NDArray[Any]] | None:
+    """As `numpy.histogram`, of counts of each value; None where the bins depend on the values."""
+    how = Counts()
+    unknown = isinstance(bins, str) or (np.ndim(bins) == 0 and range is None)
+    if unknown or density or weights is not None or not how.takes(stack.dtype):
+        return None
+    if 0 not in stack.order or stack.size == 0 or any(map(_repeats, stack.choices)):
+        return None
+    parts = _Parts(stack, how, tuple(sorted(stack.order)), _part_size(stack))
+    lazy = da.from_array(parts, chunks=(1, -1), meta=np.empty((0, 0), np.int64), asarray=False)
+    values = how.values(stack.dtype)
+    edges = np.histogram_bin_edges(values, bins, range)
+    binned: da.Array = lazy.sum(axis=0).map_blocks(
+        _in_bins, values, bins, range, dtype=np.int64, chunks=((len(edges) - 1,),)
+    )
+    return binned, edges
+
+
+def _in_bins(
+    counts: npt.NDArray[np.int64], values: npt.NDArray[Any], bins: Any, range: Any
+) -> npt.NDArray[np.int64]:
+    # sums of up to 2**53 voxels are exact
+    return np.histogram(values, bins, range, weights=counts.astype(np.float64))[0].astype(np.int64)
+
+
+def _as_it_is(states: State, axis: Any, keepdims: bool) -> State:
+    return states
+
+
+def _combine(how: Reduction, states: State, axis: Any, keepdims: bool) -> State:
+    return how.merge(states)[None]
+
+
+def _finish(
+    how: Reduction, count: int, kind: np.dtype[Any], states: State, axis: Any, keepdims: bool
+) -> npt.NDArray[Any]:
+    return how.finish(how.merge(states), count).astype(kind)
+
+
+def _part_size(stack: StackArray) -> int:
+    """Slices of a task: so many bytes, but a few tasks for each processor."""
+    slices = _count(stack, (0,))
+    by_bytes = math.ceil(stack.bytes_to_read / PART_BYTES)
+    parts = max(1, by_bytes, min(4 * (os.cpu_count() or 1), slices // 16))
+    grain = stack.source.grain[0]  # a part that ends within a chunk would decode it twice
+    return math.ceil(slices / parts / grain) * grain
+
+
+def _count(stack: StackArray, reduced: Sequence[int]) -> int:
+    """How many values become one along these axes of the stored stack."""
+    return math.prod(stack.shape[stack.order.index(axis)] for axis in reduced)
+
+
+def _arranged(state: State, stack: StackArray, reduced: Sequence[int]) -> State:
+    """The kept axes in the selection's own order, after the first one; others are dropped."""
+    axes = range(len(stack.choices))
+    kept = [axis for axis in axes if axis in stack.order and axis not in reduced]
+    index = tuple(slice(None) if axis in kept else 0 for axis in axes)
+    order = [kept.index(axis) for axis in stack.order if axis in kept]
+    return state[(slice(None), *index)].transpose(0, *(1 + axis for axis in order))

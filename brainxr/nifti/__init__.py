@@ -1,0 +1,1 @@
+"""NIfTI and MGH: headers, affines and voxels."""

@@ -1,0 +1,1 @@
+"""Planes without a viewer: plots, montages and movies."""

@@ -1,0 +1,1 @@
+"""What napari finds of brainxr: reader, samples, writers, commands, and a widget."""

@@ -1,0 +1,207 @@
+"""A layer gets what its viewer displays: levels for these axes, a preview in three dimensions.
+
+    viewer.dims, turned ── follow_axes ──▶ two axes: levels for them, or the data as they are
+                                      └──▶ three: Preview, read in the background
+
+A layer of single resolution becomes one of two levels for as long as three dimensions
+are displayed: napari then keeps its extent, its sliders and its scale, and draws the
+coarser level where it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainxr.lazy.laidout import LaidOut
+from brainxr.lazy.lazyarray import StackArray
+from brainxr.viewing.background import Reading, event_loop_runs
+from brainxr.viewing.preview import Budget, Preview, thin_out
+from brainxr.viewing.slicing import before_slicing
+from brainxr.viewing.zoom import LazyLevel
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+# Where a layer keeps what may be shown of it in three dimensions.
+BUDGET = "preview"
+
+# The layer itself keeps its follower, so that they end together.
+_FOLLOWER = "_brainxr_follower"
+
+
+def follow_axes(viewer: ViewerModel, layer: Any) -> None:
+    """Give a layer other data whenever the viewer displays other axes, until it is removed.
+
+    Does nothing for one whose levels are not `Zoom`'s.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    layer : napari.layers.Image
+        One of the viewer's, with `Zoom` in its metadata as ``"levels"`` if it has some,
+        and a `Budget` as ``"preview"`` if it isn't the default.
+    """
+    if layer.rgb or (layer.multiscale and layer.metadata.get("levels") is None):
+        return
+    follower = _Follower(viewer, layer)
+    setattr(layer, _FOLLOWER, follower)
+    emitters = (viewer.dims.events.order, viewer.dims.events.ndisplay, layer.events.visible)
+
+    # functions, which napari's emitters keep, as opposed to methods
+    def follow(event: Any = None) -> None:
+        if layer in viewer.layers:  # napari tells of one that is removed rather late
+            follower.follow()
+
+    def tell(event: Any = None) -> None:
+        follower.raise_error()
+
+    def end(event: Any) -> None:
+        if event.value is layer:
+            follower.stop()
+            leave()
+            viewer.layers.events.removed.disconnect(end)
+            for emitter in emitters:
+                emitter.disconnect(follow)
+                emitter.disconnect(tell)
+
+    # before napari slices the layer, which would read planes, or a volume, for other axes
+    leave = before_slicing(viewer, follow)
+    for emitter in emitters:
+        emitter.connect(follow, position="first")
+        # when it has sliced it: an error that came first would leave the window half turned
+        emitter.connect(tell, position="last")
+    viewer.layers.events.removed.connect(end)
+    follow()
+    tell()
+
+
+class _Follower:
+    """What a layer shows, and what of it is being read."""
+
+    def __init__(self, viewer: ViewerModel, layer: Any) -> None:
+        self.viewer = viewer
+        self.layer = layer
+        self.budget: Budget = layer.metadata.get(BUDGET) or Budget()
+        self.zoom = layer.metadata.get("levels") if layer.multiscale else None
+        self.whole = self._given = layer.data
+        self.shown: tuple[int, ...] = (layer.ndim - 2, layer.ndim - 1)
+        self._levels: Sequence[Any] = ()
+        self._waiting: Preview | None = None
+        self._reading: Reading | None = None
+        self._error: Exception | None = None
+
+    def follow(self) -> None:
+        """See what is displayed, and show that."""
+        displayed = self._displayed()
+        if displayed != self.shown and self.has_own_data:
+            self.shown = displayed
+            self.stop()
+            with _without_slicing(self.layer):
+                self._show_planes() if len(displayed) < 3 else self._show_volume()
+        if self._waiting is not None and self.layer.visible:
+            preview, self._waiting = self._waiting, None
+            self._read(preview)
+
+    @property
+    def has_own_data(self) -> bool:
+        """Whether nobody gave the layer others."""
+        return self._given is None or self.layer.data is self._given
+
+    def planes(self) -> Any:
+        """Data for a viewer that displays the last two axes."""
+        if self.zoom is None:
+            return self.whole
+        return self.zoom.shown((self.layer.ndim - 2, self.layer.ndim - 1))
+
+    def stop(self) -> None:
+        """Call off what is being read."""
+        self._waiting = None
+        if self._reading is not None:
+            self._reading.stop()
+            self._reading = None
+
+    def raise_error(self) -> None:
+        """Raise what went wrong where nobody runs an event loop that would tell it."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _displayed(self) -> tuple[int, ...]:
+        """Axes of the layer, which may have fewer than the viewer."""
+        missing = self.viewer.dims.ndim - self.layer.ndim
+        return tuple(sorted(a - missing for a in self.viewer.dims.displayed if a >= missing))
+
+    def _show_planes(self) -> None:
+        if self.zoom is not None:
+            self._give(self.zoom.shown(self.shown))
+        elif self._given is not self.whole:
+            self._give(self.whole)
+
+    def _show_volume(self) -> None:
+        """The volume where it is at hand, else a dark one until it is read."""
+        zoom = self.zoom
+        shown = [_lazy(self.whole)] if zoom is None else zoom.shown(self.shown, self.budget)
+        self._levels = shown
+        arrays = [level.array if isinstance(level, LazyLevel) else level for level in shown]
+        if self.layer.ndim > 3:  # napari reads it, again at each step of the other axes' sliders
+            self._add_level(thin_out(arrays[-1], self.layer.scale, self.budget, self.shown))
+            return
+        self._waiting = Preview.of(arrays, self.layer.scale, self.budget)
+        if self._waiting is not None:
+            self._levels = shown[:1]
+            self._add_level(np.zeros(self._waiting.coarse.shape, self.layer.dtype))
+            self._levels = shown
+        elif zoom is not None:
+            self._give(shown)
+
+    def _read(self, preview: Preview) -> None:
+        if hasattr(self.viewer, "window") and event_loop_runs():
+            self._reading = Reading(
+                self.viewer, preview.read_steps(), preview.steps,
+                f"{self.layer.name} in 3-D", self._add_level,
+            )  # fmt: skip
+            return
+        try:
+            *_, values = preview.read_steps()
+        except Exception as error:
+            self._error = error
+        else:
+            self._add_level(values)
+
+    def _add_level(self, values: Any) -> None:
+        """Show these, as the coarsest level there is."""
+        finer = [level for level in self._levels if level.size > values.size]
+        self._give([*finer, values] if finer or self.zoom is not None else values)
+
+    def _give(self, data: Any) -> None:
+        self.layer.multiscale = isinstance(data, list)
+        self._given = None  # napari tells of the new data before it can be asked for them
+        self.layer.data = data
+        self._given = self.layer.data
+
+
+def is_followed(layer: Any) -> bool:
+    """Whether the data of a layer are those that it was given for its viewer's axes."""
+    return hasattr(layer, _FOLLOWER) and bool(getattr(layer, _FOLLOWER).has_own_data)
+
+
+def data_of_planes(layer: Any) -> Any:
+    """Data of a layer that `is_followed`, for another viewer that displays the last two axes."""
+    return getattr(layer, _FOLLOWER).planes()
+
+
+def _lazy(array: Any) -> Any:
+    """A level that napari can slice twice, without reading all of it the first time."""
+    return LazyLevel(array) if isinstance(array, StackArray | LaidOut) else array
+
+
+def _without_slicing(layer: Any) -> AbstractContextManager[None]:
+    """Until napari turns the layer: it would read planes, or a volume, for the axes before."""
+    block = getattr(layer, "_block_refresh", nullcontext)  # napari has no public switch
+    held: AbstractContextManager[None] = block()
+    return held

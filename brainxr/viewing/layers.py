@@ -1,0 +1,271 @@
+"""A selection as a napari layer: where it lies, how big, how bright.
+
+Pure: needs neither napari nor a window. napari 0.9 infers some of this from a
+DataArray by itself, and wrongly so for one-slice slabs, gaps, planes selected
+with a scalar and dark first slices; so everything is given, always in one unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from dask.tokenize import tokenize
+
+from brainxr.contrast import contrast_limits
+from brainxr.errors import GeometryError
+from brainxr.geometry import units as u
+from brainxr.geometry.grid import DIMS, Lattice, spatial_dims
+from brainxr.lazy.laidout import LaidOut
+from brainxr.lazy.lazyarray import StackArray
+from brainxr.lazy.unloaded import stack_of
+from brainxr.stores.levels import levels_beside
+from brainxr.viewing.zoom import Line, Zoom
+
+LayerData: TypeAlias = tuple[Any, dict[str, Any], Literal["image"]]
+
+# Planes from which the contrast is estimated, and pixels of one that are enough.
+SAMPLED_PLANES = 5
+SAMPLED_PIXELS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a layer.
+
+    Attributes
+    ----------
+    name : str
+    lattice : Lattice or None
+        Positions in µm; None for an axis that is none of space.
+    thin : bool
+        Whether the axis was dropped by a scalar selection, or has one position.
+    """
+
+    name: str
+    lattice: Lattice | None
+    thin: bool
+
+    @classmethod
+    def of(cls, data: xr.DataArray, dim: Hashable) -> Self:
+        if dim not in DIMS and not u.is_length(data[dim].attrs.get("units")):
+            return cls(str(dim), None, False)
+        return cls(str(dim), Lattice.of(data[dim]), data[dim].size == 1)
+
+    @property
+    def scale(self) -> float:
+        return 1.0 if self.lattice is None else abs(self.lattice.step)
+
+    @property
+    def translate(self) -> float:
+        """Coordinate of the first voxel centre once the axis runs upwards."""
+        if self.lattice is None:
+            return 0.0
+        last = self.lattice.start + self.lattice.step * float(self.lattice.k[-1])
+        return min(self.lattice.start, last)
+
+    @property
+    def gaps(self) -> npt.NDArray[np.int64] | None:
+        """Place of each plane on the regular grid, upwards; None where none is missing."""
+        if self.lattice is None or not self.lattice.has_gaps:
+            return None
+        k = self.lattice.k
+        return k if self.lattice.step > 0 else k[-1] - k[::-1]
+
+    @property
+    def unit(self) -> str:
+        return "pixel" if self.lattice is None else str(u.MICROMETER)
+
+
+def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
+    """A volume, or any part or projection of one, as a napari image layer.
+
+    Reads a few central planes to find the contrast, unless ``contrast_limits``
+    are given; everything else is lazy. Where the data are provably a selection
+    from a stack and nothing more, napari gets the lazy stack and no dask graph; of
+    a pyramid, its levels, for a viewer that displays the last two axes (`Zoom`, in
+    the metadata as ``"levels"``, makes those for others).
+
+    Parameters
+    ----------
+    data : xarray.DataArray
+        Spatial axes named z, y and x with coordinates in a unit of length, in any
+        order; one that was selected with a scalar comes back as an axis of
+        thickness one at its place. Other axes come first.
+    **layer_kwargs
+        Arguments of ``napari.layers.Image`` that replace those found here.
+
+    Returns
+    -------
+    tuple of (array_like, dict, "image")
+        As napari's ``Viewer._add_layer_from_data`` and plugins take it; scale and
+        translate are in µm along the axes z, y, x.
+
+    Raises
+    ------
+    GeometryError
+        When the coordinates don't tell where the voxels are.
+    """
+    axes = [Axis.of(data, dim) for dim in layer_dims(data)]
+    values = _shown(data, axes)
+    zoom = None if layer_kwargs.get("multiscale") is False else _zoom(values, axes)
+    kwargs: dict[str, Any] = {
+        "name": _layer_name(data),
+        "scale": [axis.scale for axis in axes],
+        "translate": [axis.translate for axis in axes],
+        "units": [axis.unit for axis in axes],
+        "axis_labels": [axis.name for axis in axes],
+        "rgb": False,
+        "multiscale": zoom is not None,
+        "metadata": {"xarray": data, "levels": zoom},
+        **layer_kwargs,
+    }
+    if kwargs.get("contrast_limits") is None:
+        kwargs["contrast_limits"] = contrast_limits(_sample(values))
+    if zoom is not None:
+        values = zoom.shown(range(len(axes))[-2:])
+    return values, kwargs, "image"
+
+
+def shows(data: xr.DataArray, values: Any, scale: Any, translate: Any) -> bool:
+    """Whether a layer still is what `image_layer` made of a volume, nothing moved or computed."""
+    axes = [Axis.of(data, dim) for dim in layer_dims(data)]
+    places = [[axis.scale for axis in axes], [axis.translate for axis in axes]]
+    if not np.array_equal(places, [scale, translate]):
+        return False
+    own = _shown(data, axes)
+    if isinstance(own, np.ndarray):
+        same = isinstance(values, np.ndarray) and np.shares_memory(own, values)
+        return same and (own.shape, own.strides) == (values.shape, values.strides)
+    return bool(type(own) is type(values) and tokenize(own) == tokenize(values))
+
+
+def _shown(data: xr.DataArray, axes: Sequence[Axis]) -> Any:
+    """The values with the axes upwards, and with planes where there are gaps."""
+    values = _upwards(_values(data, [axis.name for axis in axes]), axes)
+    gaps = [axis.gaps for axis in axes]
+    if any(numbers is not None for numbers in gaps):
+        return LaidOut.with_gaps(values, gaps)
+    return values
+
+
+def layer_dims(data: xr.DataArray) -> list[Hashable]:
+    """Axes of the layer: others first, then z, y, x as far as they are known."""
+    if not isinstance(data, xr.DataArray):
+        raise TypeError(
+            f"Expected a DataArray, found {type(data).__name__}. Open a stack with "
+            "brainxr.open(...), or take one variable of a Dataset: dataset['intensity']."
+        )
+    spatial = spatial_dims(data)
+    if not any(dim in data.dims for dim in spatial):
+        raise GeometryError(
+            f"There is nothing to show: the axes are {list(data.dims)}, and none is z, y or x. "
+            "Rename them, for example data.rename(dim_0='z')."
+        )
+    return [dim for dim in data.dims if dim not in DIMS] + spatial
+
+
+def thin_axes(data: xr.DataArray) -> dict[str, float]:
+    """Position in µm of each axis along which there is one plane."""
+    axes = [Axis.of(data, dim) for dim in layer_dims(data)]
+    return {axis.name: axis.translate for axis in axes if axis.thin}
+
+
+def middle_present(data: xr.DataArray) -> dict[str, float]:
+    """Position in µm around the middle of each axis at which there is a plane.
+
+    The very middle may lie in a gap, where a viewer that opened there would be black.
+    """
+    lattices = {dim: Lattice.of(data[dim]) for dim in DIMS if dim in data.dims}
+    middles = {dim: int(lattice.k[lattice.k.size // 2]) for dim, lattice in lattices.items()}
+    return {dim: lattices[dim].start + lattices[dim].step * k for dim, k in middles.items()}
+
+
+def _values(data: xr.DataArray, dims: Sequence[str]) -> Any:
+    """The values with these axes, dropped ones with length one."""
+    stack = stack_of(data)
+    if stack is not None and stack.dims == data.dims and set(dims) == set(DIMS):
+        return stack.arrange(*dims)
+    if stack is not None and set(dims) == set(data.dims):  # renamed axes, or without a place
+        return stack.transpose(*(data.dims.index(dim) for dim in dims))
+    dropped = [dim for dim in dims if dim not in data.dims]
+    return data.expand_dims(dropped).transpose(*dims).data
+
+
+def _zoom(values: Any, axes: Sequence[Axis]) -> Zoom | None:
+    """Coarser levels of what is shown, where it is a selection from a pyramid."""
+    stack = values.array if isinstance(values, LaidOut) else values
+    if not isinstance(stack, StackArray) or not {a.name for a in axes} <= set(stack.source.axes):
+        return None
+    lines = {
+        axis.name: Line(axis.translate, axis.scale, size)
+        for axis, size in zip(axes, values.shape, strict=True)
+    }
+    levels = stack.source.levels() or levels_beside(stack.source, *_grid(stack, lines, axes))
+    return Zoom.of(values, lines, levels)
+
+
+def _grid(
+    stack: StackArray, lines: Mapping[str, Line], axes: Sequence[Axis]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Origin and spacing of the source, of which this is a selection."""
+    origin, spacing = {}, {}
+    for axis in axes:
+        places = np.asarray(stack.choices[stack.source.axes.index(axis.name)])
+        shown = np.arange(places.size) if axis.gaps is None else axis.gaps
+        stride = int(places[1] - places[0]) / int(shown[1] - shown[0]) if places.size > 1 else 1
+        line = lines[axis.name]
+        spacing[axis.name] = line.step / stride
+        origin[axis.name] = line.start - int(places[0]) * spacing[axis.name]
+    return origin, spacing
+
+
+def _upwards(values: Any, axes: Sequence[Axis]) -> Any:
+    """Reverse the axes along which the coordinate falls."""
+    falls = [axis.lattice is not None and axis.lattice.step < 0 for axis in axes]
+    if not any(falls):
+        return values
+    key = tuple(slice(None, None, -1) if fall else slice(None) for fall in falls)
+    return values.select(key) if isinstance(values, StackArray) else values[key]
+
+
+def _sample(values: Any) -> npt.NDArray[Any]:
+    """Some pixels of a few planes around the middle; of more planes if those are empty."""
+    depth = values.shape[-3] if values.ndim > 2 else 1
+    middle = depth // 2
+    central = np.unique(np.linspace(0.4 * (depth - 1), 0.6 * (depth - 1), SAMPLED_PLANES).round())
+    sample = _planes(values, sorted({middle, *central.astype(int).tolist()}))
+    if _is_flat(sample):
+        spread = np.unique(np.linspace(0, depth - 1, 4 * SAMPLED_PLANES).round())
+        sample = _planes(values, spread.astype(int).tolist())
+    return sample
+
+
+def _is_flat(sample: npt.NDArray[Any]) -> bool:
+    """Whether it says nothing of the contrast: one value, or (NaN, infinite) none."""
+    finite = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
+    return finite.size == 0 or bool(finite.min() == finite.max())
+
+
+def _planes(values: Any, places: Sequence[int]) -> npt.NDArray[Any]:
+    height, width = values.shape[-2:] if values.ndim > 1 else (1, values.shape[-1])
+    step = max(1, math.isqrt(height * width // SAMPLED_PIXELS))
+    window = (slice(None, None, step),) * min(2, values.ndim)
+    leading = tuple(size // 2 for size in values.shape[: max(0, values.ndim - 3)])
+    if values.ndim < 3:
+        return np.asarray(values[window])
+    return np.stack([np.asarray(values[(*leading, place, *window)]) for place in places])
+
+
+def _layer_name(data: xr.DataArray) -> str:
+    """The stack's own name, and where a plane was cut."""
+    source = data.attrs.get("source")
+    name = PurePath(source).stem if source else str(data.name or "volume")
+    cuts = [f"{dim} = {u.show_micrometers(position)}" for dim, position in thin_axes(data).items()]
+    return ", ".join([name, *cuts])

@@ -1,0 +1,161 @@
+"""Coarser levels of what is shown, laid out so that a viewer shows the right plane.
+
+napari knows levels by their shapes alone. It takes the ratio of two shapes as the
+factor, and draws a level as blocks of that size: right within the plane. Across it,
+it divides the number of the plane by the factor and *rounds*, as if the levels were
+strided: of a factor of 4, planes 6 and 7 of level 0 show the block of 8 to 11.
+
+So a level is given as many positions across the plane as level 0 has, each the voxel
+in which the plane lies, and is coarse only along the axes that are displayed. Which
+those are changes as the viewer is turned; `Zoom.shown` makes the levels for each case.
+All of it is one selection by coordinates, and reads nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainxr.lazy.laidout import NOTHING, LaidOut
+from brainxr.lazy.lazyarray import PlacedArray, StackArray
+from brainxr.viewing.preview import Budget, Lazy, middles
+
+# A level that is hardly coarser than the selection is none of its levels.
+LEAST_FACTOR = 1.01
+
+
+@dataclass(frozen=True)
+class Line:
+    """Positions along one axis of what is shown: ``start + step * i``, in µm.
+
+    Attributes
+    ----------
+    start, step : float
+    size : int
+    """
+
+    start: float
+    step: float
+    size: int
+
+
+class LazyLevel:
+    """A level that is read when it is made an array, and not when it is sliced.
+
+    napari slices a level twice: first the tile, then the plane.
+    """
+
+    def __init__(self, array: Lazy) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self.ndim = array.ndim
+        self.size = array.size
+
+    def __getitem__(self, key: Any) -> LazyLevel:
+        return LazyLevel(self.array.select(key))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return self.array.__array__(dtype, copy)
+
+
+@dataclass(frozen=True)
+class Coarser:
+    """A coarser level, and where its voxels are on the grid of what is shown.
+
+    Attributes
+    ----------
+    array : StackArray
+        The whole level, with the axes of what is shown.
+    first : tuple of float
+        Place of its first voxel along each axis, counted in voxels of what is shown.
+    factors : tuple of float
+        Its spacing, counted likewise; below zero where its coordinate falls.
+    """
+
+    array: StackArray
+    first: tuple[float, ...]
+    factors: tuple[float, ...]
+
+    @classmethod
+    def of(cls, level: PlacedArray, lines: Mapping[str, Line]) -> Coarser:
+        """A level of a pyramid on the grid of what is shown."""
+        first = tuple((level.origin[dim] - line.start) / line.step for dim, line in lines.items())
+        factors = tuple(level.spacing[dim] / line.step for dim, line in lines.items())
+        return cls(level.array.arrange(*lines), first, factors)
+
+    def size(self, axis: int, finest: int) -> int:
+        """Voxels of this level that cover so many of what is shown."""
+        return max(1, math.ceil(finest / max(1.0, abs(self.factors[axis])) - 1e-6))
+
+    def nearest(self, axis: int, finest: int, size: int) -> npt.NDArray[np.intp]:
+        """Voxel of this level in the middle of each of so many equal parts of an axis."""
+        centres = (np.arange(size) + 0.5) * (finest / size) - 0.5
+        places = np.rint((centres - self.first[axis]) / self.factors[axis])
+        return np.asarray(places.clip(0, self.array.shape[axis] - 1), np.intp)
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """What is shown, and what there is of it at coarser levels.
+
+    Attributes
+    ----------
+    finest : StackArray or LaidOut
+        Laid out where planes are missing in between.
+    coarser : tuple of Coarser
+        In the order of the pyramid.
+    """
+
+    finest: Lazy
+    coarser: tuple[Coarser, ...]
+
+    @classmethod
+    def of(
+        cls, finest: Lazy, lines: Mapping[str, Line], levels: Sequence[PlacedArray]
+    ) -> Zoom | None:
+        """The levels that are coarser than what is shown; None where there is none."""
+        placed = (Coarser.of(level, lines) for level in levels)
+        coarser = tuple(level for level in placed if max(map(abs, level.factors)) > LEAST_FACTOR)
+        return cls(finest, coarser) if coarser else None
+
+    def shown(self, displayed: Collection[int], budget: Budget | None = None) -> list[LazyLevel]:
+        """Levels for a viewer that displays these axes, finest first.
+
+        In a plane each is as fine across it as level 0. In three dimensions they end
+        with the first that may be shown as a whole.
+        """
+        budget = budget or Budget()
+        levels = [LazyLevel(self.finest)]
+        for level in self.coarser:
+            if len(displayed) > 2 and budget.fits(levels[-1].shape, levels[-1].dtype):
+                break
+            array = self._on_grid(level, displayed)
+            if array.size < levels[-1].size:
+                levels.append(LazyLevel(array))
+        return levels
+
+    def _on_grid(self, level: Coarser, displayed: Collection[int]) -> Lazy:
+        places = []
+        for axis, finest in enumerate(self.finest.shape):
+            size = level.size(axis, finest) if axis in displayed else finest
+            places.append(self._without_gaps(axis, level.nearest(axis, finest, size)))
+        if any((part == NOTHING).any() for part in places):
+            return LaidOut(level.array, places)
+        return level.array.select(tuple(places))
+
+    def _without_gaps(self, axis: int, places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Nothing of a level where nothing is shown of the volume, though there may be some."""
+        if not isinstance(self.finest, LaidOut):
+            return places
+        shown = self.finest.places[axis]
+        assert not isinstance(shown, int)  # a layer has all its axes
+        return np.where(shown[middles(len(shown), len(places))] == NOTHING, NOTHING, places)

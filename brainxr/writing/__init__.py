@@ -1,0 +1,1 @@
+"""Volumes become files: streamed, resumable, whole or not there."""

@@ -1,0 +1,168 @@
+"""Files that are whole or not there: written beside their place, then moved into it.
+
+What is unfinished is locked by its process. A process that is killed leaves it behind, and the
+system unlocks it: so the next one that writes the same knows that nobody wants it, and removes it.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from brainxr.errors import StackError, StoreError
+from brainxr.stacks.slices import PathLike
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open can't be removed
+    fcntl = None  # type: ignore[assignment]
+
+
+def checked_target(
+    path: PathLike, suffixes: Sequence[str], what: str, overwrite: bool = False
+) -> Path:
+    """Where a file will be written, refused before anything is read for it.
+
+    Parameters
+    ----------
+    path : path-like
+    suffixes : sequence of str
+        The endings that it may have, in lower case and with their dot.
+    what : str
+        What it will be, for the message: ``"a movie"``.
+    overwrite : bool
+        Whether a file that is there will be replaced.
+
+    Raises
+    ------
+    ValueError
+        When it ends with none of these.
+    OSError
+        When its folder is not there, or a folder is in its place, or a file that may not
+        be replaced.
+    """
+    target = Path(os.path.abspath(os.path.expanduser(path)))
+    if not target.name.lower().endswith(tuple(suffixes)):
+        found = f"ends with {target.suffix!r}" if target.suffix else "has no ending"
+        example = target.with_suffix(suffixes[0]).name
+        raise ValueError(
+            f"{str(path)!r} {found}; {what} is written to a file that ends with "
+            f"{' or '.join(suffixes)}, for example {example!r}."
+        )
+    if target.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder. Give {what} another name.")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {str(target.parent)!r} to write {what} into. Make it first."
+        )
+    if not overwrite:
+        _refuse_existing(target)
+    return target
+
+
+def _refuse_existing(target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(
+            f"{str(target)!r} is there already. Name another place, or replace it by "
+            "overwrite=True, once the new one is complete."
+        )
+
+
+@contextmanager
+def whole_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A hidden path beside the target to write to; it takes the target's place at the end.
+
+    What stood there before stays until the new file is whole, and for good where there
+    was an error, or Ctrl-C; and without `overwrite`. What a process that was killed
+    left of the same target is removed.
+    """
+    # the ending goes on, since libraries choose the format by it
+    partial = beside(target, target.suffix)
+    try:
+        with kept(partial):
+            yield partial
+            if not overwrite:  # it may have come in the meantime
+                _refuse_existing(target)
+            os.replace(partial, target)
+    except (StackError, StoreError, FileExistsError):  # about what was read, or came meanwhile
+        raise
+    except OSError as error:
+        raise _named(error, target) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def beside(target: Path, suffix: str = "") -> Path:
+    """A hidden name beside a target, for what is unfinished; abandoned ones are removed."""
+    stem = f".{target.name.removesuffix(suffix)}-"
+    anything = glob.escape(stem) + "[0-9a-f]" * 12 + glob.escape(f".partial{suffix}")
+    for abandoned in target.parent.glob(anything):
+        _remove_abandoned(abandoned)
+    return target.with_name(f"{stem}{uuid.uuid4().hex[:12]}.partial{suffix}")
+
+
+@contextmanager
+def kept(partial: Path) -> Iterator[None]:
+    """Keep others from taking a folder, or a file that need not be there yet, for abandoned."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(partial, os.O_RDONLY | (0 if partial.is_dir() else os.O_CREAT), 0o666)
+    try:
+        with suppress(OSError):  # where the disk knows no locks, nothing is removed, either
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(partial: Path) -> None:
+    with suppress(OSError):  # somebody writes it, or removed it just now
+        if fcntl is not None:
+            descriptor = os.open(partial, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                os.close(descriptor)
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink()
+
+
+def _named(error: OSError, target: Path) -> OSError:
+    """The same kind of error, which names the file that was asked for, and not the hidden one."""
+    said = error.strerror or str(error)
+    kind = type(error) if type(error).__module__ == "builtins" else OSError  # PyAV has its own
+    return kind(
+        f"{str(target)!r} can't be written: {said}. What was there before is as it was; make "
+        "room, or name another place."
+    )
+
+
+def refuse_full_disk(needed: int, folder: Path) -> None:
+    """Refuse to begin what a disk has no room for.
+
+    Parameters
+    ----------
+    needed : int
+        Bytes.
+    folder : pathlib.Path
+        In which it will be written; it need not be there yet.
+
+    Raises
+    ------
+    OSError
+    """
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise OSError(
+            f"It needs {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free in "
+            f"{str(there)!r}. Make room there, or name another place."
+        )
