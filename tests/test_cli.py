@@ -260,12 +260,14 @@ def test_nifti_in_and_out(make_stack: MakeStack, tmp_path: Path) -> None:
 
 
 # The command as it is, but for a Ctrl-C that comes as soon as a part is finished: one that is
-# sent from here may come too late on a busy machine.
+# sent from here may come too late on a busy machine. And it counts also where the tests run in
+# the background, of which shells say that Ctrl-C is to be ignored.
 INTERRUPTED = """
 import itertools, os, signal, sys, time
 from brainxr.writing import unfinished
 from brainxr.cli import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 finish, calls = unfinished.Unfinished.finish, itertools.count()
 
 def finish_and_interrupt(*args):
