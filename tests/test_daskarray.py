@@ -148,7 +148,7 @@ def test_selections_and_what_is_made_of_them_are_computed_together(stack: Any, c
 # --- values -----------------------------------------------------------------------
 
 
-def test_what_is_one_task_is_read_without_a_scheduler(
+def test_values_of_a_selection_are_read_without_a_scheduler(
     lazy: StackDaskArray, shared_stack: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -156,8 +156,9 @@ def test_what_is_one_task_is_read_without_a_scheduler(
 
     monkeypatch.setattr(da.Array, "compute", fail)
     np.testing.assert_array_equal(np.asarray(lazy[3]), shared_stack.values[3])
+    np.testing.assert_array_equal(np.asarray(lazy), shared_stack.values)
     with pytest.raises(AssertionError, match="dask was asked"):
-        np.asarray(lazy)
+        np.asarray(lazy + 1)
 
 
 def test_a_scheduler_that_somebody_chose_is_asked(lazy: StackDaskArray, shared_stack: Any) -> None:

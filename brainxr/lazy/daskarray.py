@@ -90,12 +90,12 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
         return ensure_dict(graph.cull(set(dask.core.flatten([keys]))))
 
     def __array__(self, dtype: Any = None, copy: Any = None, **kwargs: Any) -> npt.NDArray[Any]:
-        """The values. What is one task is read here: handing it to a thread takes longer.
+        """The values, read here: tasks take dask longer, and reading has threads of its own.
 
         Where somebody chose a scheduler, made a cluster or watches the tasks, it is dask's.
         """
         is_plain = copy is not False and dtype in (None, self.dtype)
-        if self.npartitions == 1 and is_plain and _is_left_to_threads():
+        if is_plain and _is_left_to_threads():
             return self.stack.read()
         return np.asarray(super().__array__(dtype, copy=copy, **kwargs))
 
