@@ -15,6 +15,7 @@ from brainxr.writing.arraymeta import chunk_key
 from brainxr.writing.blocking import BOXES_OF_A_TASK, CHUNKS_OF_A_THREAD, Blocking
 from brainxr.writing.pyramid import Method, halve
 from brainxr.writing.shards import Packing, pack_chunk, pack_shard
+from brainxr.writing.sources import fingerprint_at, part_at
 from brainxr.writing.target import Note, Target
 
 # Values that are noted of a volume, for the limits of contrast.
@@ -52,7 +53,7 @@ class BoxWriter:
         """Read a box, unless its values are given, and write it on every level."""
         source = self.fingerprint(box)
         if values is None:
-            values = self._part(box).read()
+            values = part_at(self.source, self.blocking.place(box)).read()
         sample = self._sample(values)
         keys: list[str] = []
         for number in range(len(self.blocking.levels)):
@@ -66,10 +67,7 @@ class BoxWriter:
 
     def fingerprint(self, box: tuple[int, ...]) -> str:
         """Of the files that a box is read from; empty where it isn't read from files."""
-        if self.source is None:
-            return ""
-        part = self._part(box)
-        return part.source.fingerprint(part.needed)
+        return fingerprint_at(self.source, self.blocking.place(box))
 
     def that_fit(self, memory: int, shape: tuple[int, ...], itemsize: int) -> int:
         """How many boxes of a volume can be worked on in so many bytes."""
@@ -77,11 +75,6 @@ class BoxWriter:
         chunk = itemsize * math.prod(self.blocking.levels[0].chunks)
         left = memory - workers() * CHUNKS_OF_A_THREAD * chunk
         return int(left / ((BOXES_OF_A_TASK + self.store.holds) * box))
-
-    def _part(self, box: tuple[int, ...]) -> StackArray:
-        if self.source is None:
-            raise TypeError("The values of what isn't read from files have to be given.")
-        return self.source.select(self.blocking.place(box))
 
     def _halved(self, number: int) -> list[bool]:
         finer, coarser = self.blocking.levels[number - 1 : number + 1]

@@ -14,6 +14,7 @@ from brainxr.files.pool import run_all
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.stacks.tiff import encode_slice
 from brainxr.writing.sliceplan import BLOCKS_OF_A_TASK, Blocks, Slices
+from brainxr.writing.sources import fingerprint_at, part_at
 from brainxr.writing.target import Note
 from brainxr.writing.unfinished import Unfinished
 
@@ -43,7 +44,9 @@ class SliceWriter:
     ) -> tuple[int, ...]:
         """Read a block, unless its values are given, and write its slices."""
         fingerprint = self.fingerprint(box)
-        planes = _one_by_one(self._part(box).read() if values is None else values)
+        planes = _one_by_one(
+            part_at(self.source, self.blocking.place(box)).read() if values is None else values
+        )
         start = self.blocking.place(box)[0].start
         del values
         run_all(partial(self._write, planes, start), range(len(planes)))
@@ -58,20 +61,12 @@ class SliceWriter:
 
     def fingerprint(self, box: tuple[int, ...]) -> str:
         """Of the files that a block is read from; empty where it isn't read from files."""
-        if self.source is None:
-            return ""
-        part = self._part(box)
-        return part.source.fingerprint(part.needed)
+        return fingerprint_at(self.source, self.blocking.place(box))
 
     def that_fit(self, memory: int, shape: tuple[int, ...], itemsize: int) -> int:
         """How many blocks of a volume can be worked on in so many bytes."""
         block = itemsize * math.prod(map(min, self.blocking.box, shape))
         return int(memory / (BLOCKS_OF_A_TASK * block))
-
-    def _part(self, box: tuple[int, ...]) -> StackArray:
-        if self.source is None:
-            raise TypeError("The values of what isn't read from files have to be given.")
-        return self.source.select(self.blocking.place(box))
 
 
 def _one_by_one(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

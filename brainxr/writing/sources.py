@@ -45,6 +45,21 @@ def token_of(data: xr.DataArray, source: StackArray | None) -> str:
     return tokenize(source.source.shape, str(source.dtype), choices, source.order)
 
 
+def part_at(source: StackArray | None, place: tuple[slice, ...]) -> StackArray:
+    """The part of a source that a task reads."""
+    if source is None:
+        raise TypeError("The values of what isn't read from files have to be given.")
+    return source.select(place)
+
+
+def fingerprint_at(source: StackArray | None, place: tuple[slice, ...]) -> str:
+    """Of the files that a part is read from; empty where it isn't read from files."""
+    if source is None:
+        return ""
+    part = part_at(source, place)
+    return part.source.fingerprint(part.needed)
+
+
 def refuse_inside(target: Location, places: Sequence[str]) -> None:
     """Refuse a target in the source, which the next opening would find there, or the reverse.
 
