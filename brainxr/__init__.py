@@ -14,6 +14,7 @@ from brainxr.api import open, open_pyramid
 from brainxr.errors import (
     DisplayError,
     EmptyStackError,
+    FetchError,
     GeometryError,
     InconsistentStackError,
     LengthError,
@@ -37,6 +38,8 @@ from brainxr.integrity.inspection import check
 from brainxr.integrity.volumesum import checksum
 from brainxr.pictures.movies import movie
 from brainxr.samples.catalogue import sample
+from brainxr.samples.datasets import datasets
+from brainxr.samples.fetching import fetch
 from brainxr.viewing.fromviewer import labels, points, selection
 from brainxr.viewing.screenshots import screenshot
 from brainxr.viewing.viewer import view
@@ -47,6 +50,7 @@ del _accessor, _version
 __all__ = [
     "DisplayError",
     "EmptyStackError",
+    "FetchError",
     "GeometryError",
     "InconsistentStackError",
     "LengthError",
@@ -67,6 +71,8 @@ __all__ = [
     "VolumeReadError",
     "check",
     "checksum",
+    "datasets",
+    "fetch",
     "labels",
     "movie",
     "open",

@@ -21,7 +21,7 @@ from brainxr.lazy.cost import show_bytes
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.volume import Volume
 from brainxr.nifti.header import is_nifti
-from brainxr.stacks.stack import PLANES, Stack, find_stack
+from brainxr.stacks.stack import PLANES, Plane, Stack, find_stack
 from brainxr.stores.datasetvolume import is_netcdf
 from brainxr.stores.ngff import VERSIONS
 from brainxr.stores.omezarr import find_image
@@ -280,6 +280,22 @@ def sample(name: str, folder: str | None, shape: str | None) -> None:
     """Make the sample NAME (phantom, mni152), in FOLDER where one is given."""
     voxels = None if shape is None else {d: _whole(d, n) for d, n in _pairs(shape).items()}
     click.echo(brainxr.sample(name, shape=voxels, folder=folder))
+
+
+@main.command(short_help="Download a dataset, or find the one that is here.")
+@click.argument("name", default="edlow-100um")
+@click.option("--plane", type=click.Choice(list(PLANES)), default="axial", show_default=True)
+@click.option("--to", help="Folder to keep it in. Default: the user's cache.")
+@click.option("--no-progress", is_flag=True, help="Without a bar.")
+def fetch(name: str, plane: Plane, to: str | None, no_progress: bool) -> None:
+    """Download the dataset NAME, go on where that was interrupted, and print its path."""
+    click.echo(brainxr.fetch(name, plane=plane, to=to, progress=False if no_progress else None))
+
+
+@main.command(short_help="List the datasets that can be downloaded.")
+def datasets() -> None:
+    """List the datasets that 'brainxr fetch' downloads, with size, licence and citation."""
+    click.echo(repr(brainxr.datasets()))
 
 
 @main.command(short_help="Make a sample, print, draw and show it.")

@@ -65,6 +65,12 @@ class VolumeReadError(VolumeError, OSError):
     __str__ = Exception.__str__
 
 
+class FetchError(OSError):
+    """A dataset can't be fetched: no mirror gives it, or another file is in its place."""
+
+    __str__ = Exception.__str__
+
+
 class GeometryError(ValueError):
     """Coordinates don't tell where the voxels are, or not what was asked."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
@@ -113,6 +114,27 @@ def with_progress(
         disable=None if progress is None else not progress,  # None: only in a terminal
     )  # fmt: skip
     return bar
+
+
+@contextmanager
+def byte_bar(
+    label: str, total: int, already: int, progress: bool | None
+) -> Iterator[Callable[[int], None]]:
+    """A bar of bytes on stderr, and what is told how many there are by now.
+
+    Parameters
+    ----------
+    label : str
+    total, already : int
+        How many there will be, and how many were there before; these don't count in the speed.
+    progress : bool, optional
+        Whether to show it. Default: in a terminal.
+    """
+    with _tqdm()(
+        desc=label, total=total, initial=min(already, total), unit="B", unit_scale=True,
+        disable=None if progress is None else not progress,
+    ) as bar:  # fmt: skip
+        yield lambda count: bar.update(count - bar.n)
 
 
 def _tqdm() -> Any:

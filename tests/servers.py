@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +115,103 @@ def serving(folder: Path) -> Iterator[Web]:
     handler = partial(_Handler, directory=str(folder), web=web)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         web.url = f"http://127.0.0.1:{server.server_port}"
         yield web
+        server.shutdown()
+        thread.join()
+
+
+# --- mirrors of a file, good and bad ------------------------------------------------------
+
+
+@dataclass
+class Mirror:
+    """A server of one file, what is wrong with it, and what was asked of it.
+
+    Attributes
+    ----------
+    url : str
+    content : bytes
+    breaks : list of int
+        After how many bytes of its body each next answer breaks off.
+    asked : list of (str or None, int)
+        The range that was asked for, and bytes of the body that were sent.
+    """
+
+    url: str = ""
+    content: bytes = b""
+    etag: str | None = '"first"'
+    ranges: bool = True
+    status: int = 0
+    length: int | None = 0
+    redirect: str = ""
+    breaks: list[int] = field(default_factory=list)
+    silent: threading.Event | None = None
+    entered: threading.Event = field(default_factory=threading.Event)
+    asked: list[tuple[str | None, int]] = field(default_factory=list)
+
+    @property
+    def sent(self) -> int:
+        return sum(count for _, count in self.asked)
+
+
+class _MirrorHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, *arguments: Any, mirror: Mirror) -> None:
+        self.mirror = mirror
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        mirror, wanted = self.mirror, self.headers.get("Range")
+        mirror.entered.set()
+        if mirror.silent is not None:
+            mirror.silent.wait(60)
+        if mirror.status or (mirror.redirect and self.path != "/elsewhere"):
+            mirror.asked.append((wanted, 0))
+            self.send_response(mirror.status or 302)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        version = self.headers.get("If-Range")
+        is_part = wanted and mirror.ranges and version in (None, mirror.etag)
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if is_part else 0
+        self._send(wanted, start, mirror.content[start:], 206 if is_part else 200)
+
+    def _send(self, wanted: str | None, start: int, body: bytes, status: int) -> None:
+        mirror = self.mirror
+        whole = len(mirror.content)
+        self.send_response(status)
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
+        if mirror.etag is not None:
+            self.send_header("ETag", mirror.etag)
+        if mirror.length is not None:
+            self.send_header("Content-Length", str(mirror.length or len(body)))
+        self.close_connection = True
+        self.end_headers()
+        body = body[: mirror.breaks.pop(0)] if mirror.breaks else body
+        mirror.asked.append((wanted, len(body)))
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def mirroring(content: bytes, **wrong: Any) -> Iterator[Mirror]:
+    """Serve one file on this machine."""
+    mirror = Mirror(content=content, **wrong)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_MirrorHandler, mirror=mirror)) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        mirror.url = f"http://127.0.0.1:{server.server_port}/file"
+        yield mirror
+        if mirror.silent is not None:
+            mirror.silent.set()
         server.shutdown()
         thread.join()
