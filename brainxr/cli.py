@@ -14,17 +14,15 @@ import click
 import xarray as xr
 
 import brainxr
-from brainxr.errors import EmptyStackError
-from brainxr.find import find_volume, is_certain, may_be_image
+from brainxr.find import find_volume
 from brainxr.geometry.grid import DIMS
 from brainxr.lazy.cost import show_bytes
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.volume import Volume
-from brainxr.nifti.header import is_nifti
 from brainxr.stacks.stack import PLANES, Plane, Stack, find_stack
-from brainxr.stores.datasetvolume import is_netcdf
 from brainxr.stores.ngff import VERSIONS
-from brainxr.stores.omezarr import find_image
+from brainxr.stores.omezarr import StoredImage
+from brainxr.stores.storesource import StoreSource
 from brainxr.writing.pyramid import METHODS
 from brainxr.writing.shards import CODECS
 from brainxr.writing.tiffstack import COMPRESSIONS
@@ -89,8 +87,11 @@ def main(ctx: click.Context, debug: bool) -> None:
         click.echo(ctx.get_help())
 
 
-_OF_STACKS = ("spacing", "origin", "plane", "missing", "inside")
+_OF_STACKS = ("spacing", "origin", "plane", "missing", "inside", "taken")
 _INSIDE = click.option("--inside", help="Of a zip: a folder, pattern or slice in it.")
+_TAKE = click.option(
+    "--take", "taken", help="Of a file or store with more axes: 't=0', or by label 'c=DAPI'."
+)
 
 # What the demo draws, into a picture of this name; its own, so it is drawn anew each time.
 DEMO = "brainxr-demo.png"
@@ -111,6 +112,7 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="What to do about missing slices.", show_default=True,
         ),
         _INSIDE,
+        _TAKE,
     ):  # fmt: skip
         command = option(command)
     return command
@@ -120,12 +122,12 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("path")
 @_stack_options
 def info(path: str, **options: Any) -> None:
-    """Print what a stack or store is: shape, spacing and where it came from, extent, size, gaps."""
+    """Print what brainxr opens: shape, spacing and where it came from, extent, size, gaps."""
     for label, value in _facts_at(path, _parsed(options)).items():
         click.echo(f"{label:<12}{value}")
 
 
-@main.command(short_help="Report all that is wrong with a stack or store.")
+@main.command(short_help="Report all that is wrong with a stack, store or file.")
 @click.argument("path")
 @click.option("--deep", is_flag=True, help="Decode every slice, too, and find odd ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
@@ -133,19 +135,22 @@ def info(path: str, **options: Any) -> None:
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
 @_overwrite_option
 @_INSIDE
+@_TAKE
 def check(
-    path: str, inside: str | None, deep: bool, as_json: bool, output: str | None,
-    no_progress: bool, overwrite: bool,
+    path: str, inside: str | None, taken: str | None, deep: bool, as_json: bool,
+    output: str | None, no_progress: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Read the header of every slice and report all that is wrong.
 
     With --deep every slice is decoded, and those are listed that are empty, constant, the
-    same as the one before, or outliers. The exit code is 1 when something is wrong or odd.
+    same as the one before, or outliers; so they always are of a store or a file of a volume.
+    The exit code is 1 when something is wrong or odd.
     """
     target = None if output is None else _picture_target(output, overwrite)
     report = brainxr.check(
         path,
         inside=inside,
+        at=_places(taken),
         deep=deep or target is not None,
         progress=False if no_progress else None,
     )
@@ -321,20 +326,13 @@ def demo(output: str, show: bool | None) -> None:
 
 
 def _facts_at(path: str, options: Mapping[str, Any]) -> dict[str, str]:
-    if is_nifti(path) or is_netcdf(path):
-        return _file_facts(path, options)
-    if not may_be_image(path, options["plane"] is not None or options["inside"] is not None):
-        return _stack_facts(path, options)
-    try:
-        return _store_facts(path, options)
-    except EmptyStackError:
-        if is_certain(path):
-            raise
-        return _stack_facts(path, options)
-
-
-def _stack_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
-    return _facts(find_stack(path, **options))
+    volume = find_volume(path, **options)
+    if isinstance(volume, Stack):
+        return _facts(volume)
+    source = volume.array.source
+    if isinstance(source, StoreSource) and isinstance(source.pyramid, StoredImage):
+        return _store_facts(source.pyramid)
+    return _file_facts(volume)
 
 
 def _facts(stack: Stack) -> dict[str, str]:
@@ -353,13 +351,12 @@ def _facts(stack: Stack) -> dict[str, str]:
     return facts | {key: stack.attrs[key] for key in ("citation", "license") if key in stack.attrs}
 
 
-def _file_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
-    volume = find_volume(path, **options)
+def _file_facts(volume: Volume) -> dict[str, str]:
     array, attrs = volume.array, volume.attrs
     rule = f" (from {attrs['spacing_source']})" if "spacing_source" in attrs else ""
     scaled = f", scaled {attrs['stored_dtype']}" if "scl_slope" in attrs else ""
     facts = {
-        "source": array.source.place,
+        "source": attrs.get("source", array.source.place),
         "shape": _shape(array),
         "dtype": f"{array.dtype}{scaled}",
         "spacing": f"{_spacing(volume)}{rule}",
@@ -373,12 +370,7 @@ def _file_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
     return facts
 
 
-def _store_facts(path: str, options: Mapping[str, Any]) -> dict[str, str]:
-    options = {**options, "missing": None if options["missing"] == "keep" else options["missing"]}
-    given = [n for n in ("plane", "missing", "inside") if options.pop(n) is not None]
-    if given:
-        raise ValueError(f"{path!r} is a Zarr store: --{given[0]} is for stacks of slices.")
-    found = find_image(path, **options)
+def _store_facts(found: StoredImage) -> dict[str, str]:
     levels = found.volumes()
     finest = levels[0]
     facts = {
@@ -490,7 +482,18 @@ def _one_line(error: Exception) -> str:
 
 def _parsed(options: Mapping[str, Any]) -> dict[str, Any]:
     lengths = {key: _lengths(options[key]) for key in ("spacing", "origin")}
-    return {**options, **lengths}
+    others = {key: value for key, value in options.items() if key != "taken"}
+    return {**others, **lengths, "at": _places(options["taken"])}
+
+
+def _places(text: str | None) -> dict[str, int | str] | None:
+    """``"t=0,c=DAPI"`` as what is taken along axes besides z, y and x."""
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    if wrong := ["".join(pair) for pair in pairs if not (pair[0].strip() and pair[2].strip())]:
+        raise ValueError(f"{wrong[0]!r} in {text!r} is no AXIS=PLACE, such as t=0 or c=DAPI.")
+    return {a.strip(): int(p) if p.strip().isdecimal() else p.strip() for a, _, p in pairs}
 
 
 def _lengths(text: str | None) -> Any:

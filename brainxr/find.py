@@ -33,6 +33,7 @@ def find_volume(
     Costs a listing and a header, or the metadata of a group and an array; of a URL that
     may be either, both.
     """
+    _refuse_far_file(path)
     if is_nifti(path):
         _refuse(
             path, "a file of a volume", level=level, plane=plane, missing=missing, inside=inside
@@ -83,6 +84,11 @@ def _find_group(path: Any, level: int | None, at: At | None, placed: Mapping[str
     return find_dataset(path, at=at, storage_options=options)
 
 
+def may_be_no_stack(path: PathLike | Sequence[PathLike], said_slices: bool = False) -> bool:
+    """Whether a path may lead to something else than slices; the parameters are as below."""
+    return is_nifti(path) or is_netcdf(path) or may_be_image(path, said_slices)
+
+
 def may_be_image(path: PathLike | Sequence[PathLike], said_slices: bool = False) -> bool:
     """Whether a path is that of a store; of a URL without a look at it, by its name.
 
@@ -116,6 +122,16 @@ def _refuse(path: object, what: str, **options: Any) -> None:
     if given:
         raise VolumeError(
             f"{path!r} is {what}, for which {given[0]}= has no meaning: leave it out."
+        )
+
+
+def _refuse_far_file(path: object) -> None:
+    url = shown(str(path)) if is_url(path) else None
+    if is_nifti(url) or is_netcdf(url):
+        raise VolumeError(
+            f"{url!r} is a file of a volume, and at URLs only slices, zips and stores are read in "
+            "parts. Make a copy on the disk, for example by "
+            f"fsspec.open_local('simplecache::{url}'), and open that."
         )
 
 

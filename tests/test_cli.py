@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import fsspec
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -66,7 +70,77 @@ def test_info_of_a_store(make_stack: MakeStack, tmp_path: Path) -> None:
     assert lines["source"] == volume.attrs["source"]
     refused = brainxr("info", store, "--plane", "axial")
     assert refused.returncode == 1
-    assert "is a Zarr store: --plane is for stacks of slices" in refused.stderr
+    assert "is a Zarr store, whose axes have names and which has no slices" in refused.stderr
+
+
+@pytest.fixture(params=["a.nii.gz", "a.mgz", "a.nc", "group.zarr", "a.ome.zarr", "zip", "memory"])
+def anything(make_stack: MakeStack, tmp_path: Path, request: Any) -> Iterator[str]:
+    """One volume in each form that is opened, of values that are nowhere odd."""
+    values = np.random.default_rng(0).integers(50, 99, (12, 7, 11)).astype("i2")
+    made = make_stack((12, 7, 11), values=values)
+    vol = open_volume(made.path)
+    target = str(tmp_path / request.param)
+    if request.param == "a.nii.gz":
+        vol.brain.to_nifti(target, progress=False)
+    elif request.param == "a.mgz":
+        affine = np.diag([0.1, 0.1, 0.1, 1])
+        nibabel.save(nibabel.MGHImage(np.ascontiguousarray(values.T), affine), target)
+    elif request.param == "a.nc":
+        vol.to_netcdf(target)
+    elif request.param == "group.zarr":
+        vol.to_zarr(target, zarr_format=2, consolidated=False)
+    elif request.param == "a.ome.zarr":
+        vol.brain.to_ome_zarr(target, levels=1, progress=False)
+    elif request.param == "zip":
+        target = str(zip_of(made, tmp_path / "a.zip"))
+    else:
+        memory = fsspec.filesystem("memory")
+        memory.put(made.path, "/lab/stack_100um", recursive=True)
+        target = "memory://lab/stack_100um"
+    yield target
+    if request.param == "memory":
+        memory.rm("/lab", recursive=True)
+
+
+def test_info_and_check_take_what_open_takes(anything: str) -> None:
+    told = CliRunner().invoke(main, ["info", anything])
+    lines = {line[:12].strip(): line[12:] for line in told.stdout.splitlines()}
+    assert lines["shape"].startswith("z 12 x y 7 x x 11"), told.output
+    assert lines["dtype"].startswith("int16")
+    assert lines["spacing"].startswith("z 100, y 100, x 100 µm")
+    for deep in ([], ["--deep"]):
+        looked = CliRunner().invoke(main, ["check", *deep, anything])
+        assert looked.exit_code == 0, looked.output
+        assert looked.stdout.startswith("12 slices in ")
+        assert ("12 slices decoded, none of them odd." in looked.stdout) or not deep
+
+
+@pytest.mark.parametrize("anything", ["a.nii.gz", "a.mgz", "group.zarr", "a.ome.zarr"],
+                         indirect=True)  # fmt: skip
+def test_what_is_broken_in_it_is_found(anything: str) -> None:
+    files = [Path(anything)] if Path(anything).is_file() else sorted(Path(anything).rglob("*"))
+    largest = max((path for path in files if path.is_file()), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2 :] = data[: len(data) - len(data) // 2][::-1]
+    largest.write_bytes(data)
+    looked = CliRunner().invoke(main, ["check", "--deep", anything])
+    assert looked.exit_code == 1
+    assert "Traceback" not in looked.output
+
+
+def test_one_of_several_volumes(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(50, 99, (11, 7, 12, 3)).astype("i2")
+    path = str(tmp_path / "four.nii")
+    image = nibabel.Nifti1Image(values, np.diag([1, 1, 1, 1]))
+    image.header.set_xyzt_units("mm", "sec")
+    nibabel.save(image, path)
+    for command in ("info", "check"):
+        refused = CliRunner().invoke(main, [command, path])
+        assert refused.exit_code == 1
+        assert "3 along 't'" in refused.stderr
+        assert CliRunner().invoke(main, [command, path, "--take", "t=2"]).exit_code == 0
+    wrong = CliRunner().invoke(main, ["info", path, "--take", "2"])
+    assert "'2' in '2' is no AXIS=PLACE, such as t=0" in wrong.stderr
 
 
 @pytest.mark.parametrize(

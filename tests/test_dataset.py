@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import xarray as xr
 from conftest import ByteCounter, unique_values
 
 import brainxr
+from brainxr.errors import VolumeError
 from brainxr.geometry.index import UnitIndex
 from brainxr.stores.datasetsource import DatasetSource
 from brainxr.stores.storesource import StoreSource
@@ -162,6 +164,15 @@ def test_what_is_no_volume_of_xarrays(tmp_path: Path) -> None:
         brainxr.open(tmp_path / "c.nc")
 
 
+def test_several_threads_read_at_a_time(tmp_path: Path) -> None:
+    """netCDF's library ends the process where two threads are in it, so one is enough to fail."""
+    vol = volume()
+    opened = brainxr.open(write(vol, tmp_path / "a.nc"), chunks={"z": 1})
+    with ThreadPoolExecutor(8) as pool:
+        for values in pool.map(lambda z: (z, opened.isel(z=z % 11).values), range(200)):
+            np.testing.assert_array_equal(values[1], vol.isel(z=values[0] % 11).values)
+
+
 def test_a_file_that_changed_is_refused(tmp_path: Path) -> None:
     path = write(volume(), tmp_path / "a.nc")
     vol = brainxr.open(path)
@@ -169,6 +180,15 @@ def test_a_file_that_changed_is_refused(tmp_path: Path) -> None:
     os.utime(path, ns=(now, now))
     with pytest.raises(brainxr.VolumeReadError, match="was changed after it was opened"):
         vol.compute()
+
+
+@pytest.mark.parametrize("name", ["a.nc", "a.nii.gz"])
+def test_at_a_url_it_says_how(name: str) -> None:
+    with pytest.raises(
+        VolumeError, match=r"'https://host/a\..*simplecache::https://host/a\."
+    ) as found:
+        brainxr.open(f"https://me:word@host/{name}?signature=abc")
+    assert not {"word", "abc"} & set(str(found.value).replace("=", " ").split())
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

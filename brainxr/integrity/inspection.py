@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from brainxr.errors import SliceGapWarning, StackError, StoreError
-from brainxr.find import find_volume, may_be_image
+from brainxr.errors import SliceGapWarning, StackError, StoreError, VolumeError
+from brainxr.find import find_volume, may_be_no_stack
 from brainxr.integrity import checks
 from brainxr.integrity.checks import CheckReport, Problem
 from brainxr.integrity.slicestats import Finding, SliceStats, describe, find_odd
@@ -20,6 +20,7 @@ from brainxr.lazy.volume import Volume
 from brainxr.progress import with_progress
 from brainxr.stacks.slices import PathLike
 from brainxr.stacks.stack import Stack
+from brainxr.stores.otheraxes import At
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class DeepReport(CheckReport):
 
 def check(
     path: PathLike | Sequence[PathLike], *, deep: bool = False, progress: bool | None = None,
-    inside: str | None = None, storage_options: Mapping[str, Any] | None = None,
+    inside: str | None = None, at: At | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> CheckReport:  # fmt: skip
     """Look at the header of every slice of a stack, and report all that is wrong.
 
@@ -81,14 +83,15 @@ def check(
     Parameters
     ----------
     path : path-like or sequence of these
-        What `brainxr.open` takes; a store of OME-Zarr is always looked at deeply.
+        What `brainxr.open` takes; a store, and a file of a volume (NIfTI, netCDF), is always
+        looked at deeply.
     deep : bool
         Whether to decode every slice, and find those that are empty, constant, repeated
         (every voxel as in the one before) or outliers (the mean or the standard deviation
         far from their neighbours'; `brainxr.integrity.slicestats.find_odd` says how far).
     progress : bool, optional
         Of a deep look, whether to show a bar. Default: in a terminal, after two seconds.
-    inside, storage_options
+    inside, at, storage_options
         As in `brainxr.open`.
 
     Returns
@@ -100,8 +103,8 @@ def check(
 
     Raises
     ------
-    EmptyStackError, StackError, StoreError
-        When there is no stack or store to check.
+    EmptyStackError, StackError, StoreError, VolumeError
+        When there is nothing to check.
 
     Examples
     --------
@@ -113,11 +116,11 @@ def check(
     (True, 128, 'empty')
     """
     where = {"inside": inside, "storage_options": storage_options}
-    if may_be_image(path, inside is not None):
-        volume = find_volume(path, storage_options=storage_options)
-        source = volume.array.source
-        shallow = CheckReport(source.place, volume.array.shape[0], (), ())
-        return _deep(shallow, volume.array, _planes_of(volume), "z", progress)
+    if at is not None or may_be_no_stack(path, inside is not None):
+        volume = find_volume(path, at=at, **where)  # type: ignore[arg-type]
+        if not isinstance(volume, Stack):
+            shallow = CheckReport(volume.array.source.place, volume.array.shape[0], (), ())
+            return _deep(shallow, volume.array, _planes_of(volume), "z", progress)
     report = checks.check(path, **where)  # type: ignore[arg-type]
     return _deep_stack(path, report, progress, where) if deep else report
 
@@ -196,7 +199,7 @@ def _look_at(array: StackArray, job: tuple[Slab, list[_Place]]) -> list[SliceSta
 def _read(places: list[_Place], array: StackArray) -> Iterator[SliceStats | Problem]:
     try:
         block = array.select(([place.index for place in places],)).read()
-    except (StackError, StoreError) as error:
+    except (StackError, StoreError, VolumeError) as error:
         yield from (Problem(place.file, str(error)) for place in places)
         return
     for place, values in zip(places, block, strict=True):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -23,6 +24,10 @@ from brainxr.files.unpacked import refuse_changed
 from brainxr.lazy.lazyarray import Choice, PlacedArray
 from brainxr.stores.chunks import spans
 from brainxr.stores.zarrstore import Location
+
+# The libraries of netCDF and HDF5 end the process where two threads are in them. xarray locks them
+# while voxels are read, and not while a file is opened or closed, which is done for each read here.
+_ONE_AT_A_TIME = threading.RLock()
 
 # Bytes that are read in one go, and a second, roughly: HDF5 unpacks in one thread.
 BLOCK_BYTES, READ_BYTES = 16 << 20, 3e8
@@ -155,7 +160,10 @@ def opened(location: Location) -> Iterator[xr.Dataset]:
     is_zarr = not os.path.isfile(location.path)
     if is_zarr:
         options |= {"engine": "zarr", "consolidated": False}
-    with xr.open_dataset(
-        location.url or location.path, chunks=None, cache=False, **options
-    ) as dataset:
+    with (
+        nullcontext() if is_zarr else _ONE_AT_A_TIME,
+        xr.open_dataset(
+            location.url or location.path, chunks=None, cache=False, **options
+        ) as dataset,
+    ):
         yield dataset
