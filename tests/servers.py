@@ -32,6 +32,7 @@ class Web:
     now: int = 0
     ranges: bool = True
     lists: bool = True
+    etags: str | None = None
     pause: float = 0.0
     signature: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -73,6 +74,11 @@ class _Handler(SimpleHTTPRequestHandler):
                 self.web.now -= 1
 
     def _refused(self) -> bool:
+        wanted = self.headers.get("If-Match")
+        if wanted is not None and wanted != self._etag():
+            self.web.asked.append((self.command, self.path, 0))
+            self.send_error(412)
+            return True
         if self.web.signature not in self.path:
             self.send_error(403)
             return True
@@ -80,6 +86,17 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_error(403)
             return True
         return False
+
+    def _etag(self) -> str | None:
+        path = Path(self.translate_path(self.path))
+        if self.web.etags is None or not path.is_file():
+            return None
+        return f'{self.web.etags}"{path.stat().st_mtime_ns:x}"'
+
+    def end_headers(self) -> None:
+        if (etag := self._etag()) is not None:
+            self.send_header("ETag", etag)
+        super().end_headers()
 
     def _answer(self) -> None:
         path, wanted = Path(self.translate_path(self.path)), self.headers.get("Range")

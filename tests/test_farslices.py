@@ -49,6 +49,7 @@ def web(server: Web) -> Iterator[Web]:
     server.forget()
     yield server
     server.ranges = server.lists = True
+    server.etags = None
     server.pause, server.signature = 0.0, ""
 
 
@@ -302,8 +303,37 @@ def test_a_server_that_gives_no_parts_of_a_small_zip(
 ) -> None:
     zip_of(made, folder / "tiny.zip", debris=False)
     web.ranges = False
-    with pytest.raises(SliceReadError, match=r"its server doesn't give parts|is not at byte"):
+    with pytest.raises(
+        SliceReadError, match=r"tiny.zip' .*its server doesn't give parts.*Download"
+    ):
         brainxr.open(f"{web.url}/tiny.zip").compute()
+
+
+@pytest.mark.parametrize("how", ["stored", "deflated"])
+def test_a_zip_that_changed_is_refused(web: Web, folder: Path, made: MadeStack, how: str) -> None:
+    """By its ETag, which each request names, and without one request more."""
+    path = zip_of(made, folder / "changing.zip", how)
+    counts = []
+    for web.etags in (None, ""):
+        web.forget()
+        volume = brainxr.open(f"{web.url}/changing.zip")
+        np.testing.assert_array_equal(volume[:2, 3].values, made.values[:2, 3])
+        counts.append(len(web.asked))
+    assert counts[0] == counts[1]
+    again = pickle.loads(pickle.dumps(volume))
+    path.write_bytes(path.read_bytes())
+    for opened in (volume, again):
+        with pytest.raises(SliceReadError, match=r"changing.zip.* was changed after it was opened"):
+            opened[2].compute()
+    np.testing.assert_array_equal(brainxr.open(f"{web.url}/changing.zip").values, made.values)
+
+
+def test_a_weak_etag_is_none(web: Web, folder: Path, made: MadeStack) -> None:
+    path = zip_of(made, folder / "weak.zip")
+    web.etags = "W/"
+    volume = brainxr.open(f"{web.url}/weak.zip")
+    path.touch()
+    np.testing.assert_array_equal(volume.values, made.values)
 
 
 def test_a_folder_that_does_not_exist(web: Web) -> None:
@@ -419,6 +449,11 @@ def test_s3(made: MadeStack, bucket: dict[str, Any], monkeypatch: pytest.MonkeyP
         brainxr.open("s3://slices/s3.zip", storage_options=bucket).values, made.values
     )
     assert brainxr.check("s3://slices/s3.zip", storage_options=bucket).ok
+    before = brainxr.open("s3://slices/s3.zip", storage_options=bucket)
+    files = S3FileSystem(**bucket)
+    files.pipe_file("slices/s3.zip", files.cat_file("slices/s3.zip") + b" ")
+    with pytest.raises(SliceReadError, match=r"s3.zip.* was changed after it was opened"):
+        before.compute()
 
 
 def test_s3_that_is_not_there(bucket: dict[str, Any]) -> None:

@@ -126,7 +126,8 @@ class ZipMembers:
     address : Address, optional
         Where it is, if not on this disk.
     opening : str
-        Different for each opening of a zip that is far away, where no time tells that it changed.
+        Different for each opening of a zip that is far away, where not all servers tell that it
+        changed.
     table : numpy.ndarray of int64, shape (slices, 5)
         Of each: where its own header begins, bytes packed, bytes unpacked, checksum, and
         whether it is deflated. Stored ones have no checksum, as only rows of them are read.
@@ -194,12 +195,7 @@ class ZipMembers:
             return (FarStretch if self.is_far else Stretch)(whole, path, start, size)
 
     def _whole(self) -> OpenFile:
-        return open_file(self.path) if self.address is None else far_file(self.address, self._size)
-
-    @property
-    def _size(self) -> int:
-        """Bytes of the zip, or a few less: up to the end of the last slice."""
-        return int((self.table[:, 0] + self.table[:, 1]).max()) + _LOCAL_HEADER.size + _SURPLUS
+        return open_file(self.path) if self.address is None else far_file(self.address)
 
     def _start(self, whole: OpenFile, number: int, at: int, path: str) -> int:
         """Where the bytes of a member begin, by its own header, which has to be there."""

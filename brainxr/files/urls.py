@@ -8,10 +8,11 @@ and are shown to nobody: neither in messages nor in attributes nor in a repr.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from brainxr.errors import EmptyStackError, MissingExtraError, SliceReadError
@@ -77,10 +78,16 @@ class Address:
     url : str
     options : mapping
         Of fsspec.
+    known_size : int, optional
+        Bytes of a file, where they were asked for.
+    version : str
+        What its server calls the version that was found (its ETag); only that one is read.
     """
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    known_size: int | None = None
+    version: str = ""
 
     def __repr__(self) -> str:
         return f"<{shown(self.url)}>"
@@ -107,10 +114,33 @@ class Address:
 
     def size(self) -> int | None:
         """Bytes of a file, where they can be told."""
+        return self.known_size if self.known_size is not None else self.pinned().known_size
+
+    def pinned(self) -> Address:
+        """The same file in the version that is there now, as far as its server tells versions.
+
+        Costs one request. From then on each request says which version it is for, and is
+        refused for another.
+        """
         with self.reaching() as (files, path):
             files.invalidate_cache()
-            size = files.info(path).get("size")
-        return None if size is None else int(size)
+            info = files.info(path)
+        size, etag = info.get("size"), str(info.get("ETag") or "")
+        return replace(
+            self,
+            known_size=None if size is None else int(size),
+            version="" if etag.startswith("W/") else etag,  # not of these bytes, but of their like
+        )
+
+    def _all_options(self) -> dict[str, Any]:
+        """The options, and in the words of each file system that only one version is meant."""
+        options, kind = dict(self.options), self.url.partition("://")[0]
+        if self.version and kind in ("http", "https"):
+            options["headers"] = {**options.get("headers", {}), "If-Match": self.version}
+        if self.version and kind in ("s3", "s3a"):
+            said = options.get("s3_additional_kwargs", {})
+            options["s3_additional_kwargs"] = {**said, "IfMatch": self.version}
+        return options
 
     def read(self, ranges: Sequence[Range]) -> list[bytes]:
         """Bytes of files of the same file system, many at a time; those that are near as one.
@@ -156,7 +186,7 @@ class Address:
         """The file system, and the path in it; what fails says where, and no secret."""
         where = self.shown if path is None else self._name(path)
         try:
-            yield file_system(self.url, self.options)
+            yield file_system(self.url, self._all_options())
         except (EmptyStackError, SliceReadError):
             raise
         except ImportError as error:
@@ -171,6 +201,11 @@ class Address:
                 f"There is nothing at {where!r}. Check the URL, and what storage_options say."
             ) from None
         except Exception as error:  # each file system has its own, and they quote URLs
+            if self.version and _is_of_another_version(error):
+                raise SliceReadError(
+                    f"{where!r} was changed after it was opened, so nothing that is known of it is "
+                    "certain any more. Open it again."
+                ) from None
             raise SliceReadError(
                 f"{where!r} can't be read: {type(error).__name__}: {self._told(error)}. Check the "
                 "URL, the rights to read there, the connection and storage_options."
@@ -222,6 +257,12 @@ def _is_beyond(data: object) -> bool:
     if not isinstance(data, Exception):
         return False
     return getattr(data, "status", None) == 416 or "not satisfiable" in str(data).lower()
+
+
+def _is_of_another_version(error: Exception) -> bool:
+    """Whether a server said that it has no longer the version that was asked for."""
+    is_of_s3 = isinstance(error, OSError) and error.errno == errno.EINVAL
+    return getattr(error, "status", None) == 412 or (is_of_s3 and "condition" in str(error))
 
 
 def _groups(ranges: Sequence[Range]) -> Iterator[list[Range]]:

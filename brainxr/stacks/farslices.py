@@ -136,7 +136,7 @@ def find_far(
     inside = "/".join(filter(None, (chained["inside"] if chained else "", inside)))
     zipped = (url, "") if chained else _split_zip(url)
     if zipped is not None:
-        address = Address(zipped[0], options)
+        address = Address(zipped[0], options).pinned()
         return find_in_zip(address.shown, "/".join(filter(None, (zipped[1], inside))), address)
     if inside:
         raise StackError(
