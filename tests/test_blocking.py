@@ -20,6 +20,7 @@ from brainxr.writing.blocking import (
     per_axis,
     plan,
 )
+from brainxr.writing.remote import RemoteStore
 
 FULL = (1280, 1760, 1760)
 
@@ -72,12 +73,19 @@ def test_every_voxel_is_in_one_shard_of_one_box(
 @pytest.mark.parametrize("itemsize", [1, 2, 4])
 @pytest.mark.parametrize("grain", [(1, 1, 1), (1, 8, 1), (1, 1760, 1)])
 @pytest.mark.parametrize("memory", ["300 MiB", "1 GiB", "8 GiB"])
-def test_boxes_fit_in_memory(itemsize: int, grain: tuple[int, ...], memory: str) -> None:
-    blocking = plan(axes(grain=grain), itemsize, memory)
+@pytest.mark.parametrize("held", [0.0, RemoteStore("memory://a").holds])
+def test_boxes_fit_in_memory(
+    itemsize: int, grain: tuple[int, ...], memory: str, held: float
+) -> None:
+    if held and itemsize > 1 and (grain[1], memory) == (1760, "300 MiB"):
+        with pytest.raises(TooBigError, match="memory allows 300 MiB"):
+            plan(axes(grain=grain), itemsize, memory, held)
+        return
+    blocking = plan(axes(grain=grain), itemsize, memory, held)
     size = itemsize * math.prod(min(b, n) for b, n in zip(blocking.box, FULL, strict=True))
     budget = {"300 MiB": 300, "1 GiB": 1024, "8 GiB": 8192}[memory] * 2**20
     chunk = itemsize * math.prod(blocking.levels[0].chunks)
-    assert BOXES_OF_A_TASK * size + CHUNKS_OF_A_THREAD * chunk <= budget
+    assert (BOXES_OF_A_TASK + held) * size + CHUNKS_OF_A_THREAD * chunk <= budget
     # what would decode a strip twice isn't cut
     assert blocking.box[1] % grain[1] == 0
     assert blocking.box[2] == FULL[2]

@@ -687,6 +687,16 @@ def test_memory_url(medium: MadeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     check_url(medium, "memory://convert/brain.ome.zarr", {}, monkeypatch)
 
 
+def test_memory_counts_what_is_sent(medium: MadeStack, target: Path) -> None:
+    """Objects are sent as a whole, so the same box takes more than on the disk."""
+    volume = brainxr.open(medium.path)
+    write(volume, target, memory="30 kB")
+    url: Any = "memory://convert/tight.ome.zarr"
+    with pytest.raises(TooBigError, match="memory allows"):
+        write(volume, url, memory="30 kB")
+    write(volume, url, memory="60 kB")
+
+
 def test_s3(medium: MadeStack, bucket: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     check_url(medium, "s3://volumes/brain.ome.zarr", bucket, monkeypatch)
     with pytest.raises(StoreWriteError, match=r"'s3://nowhere/a.zarr' can't be written"):

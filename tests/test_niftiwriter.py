@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import shutil
 import subprocess
@@ -166,7 +167,7 @@ def test_slabs_are_cut_to_the_memory(tmp_path: Path, monkeypatch: Any) -> None:
 
 @pytest.mark.parametrize(
     ("chunks", "most", "lengths"),
-    [((4, 4, 3), 100, [4, 4, 3]), ((1,) * 6, 4, [1] * 6), ((2, 6, 2, 1), 4, [2, 4, 2, 2, 1])],
+    [((4, 4, 3), 100, [4, 4, 3]), ((1,) * 6, 4, [1] * 6), ((2, 3, 2, 1, 1), 4, [2, 3, 2, 1, 1])],
 )
 def test_chunks_are_computed_once_where_they_fit(
     chunks: tuple[int, ...], most: int, lengths: list[int]
@@ -174,6 +175,29 @@ def test_chunks_are_computed_once_where_they_fit(
     slabs = niftiwriter._along_chunks(chunks, most)
     assert [s.stop - s.start for s in slabs] == lengths
     assert [s.start for s in slabs[1:]] == [s.stop for s in slabs[:-1]]
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("chunks", [{"z": 11, "y": 3, "x": 4}, {"z": (2, 9), "y": 7, "x": 2}, {}])
+def test_deep_chunks_are_computed_once(tmp_path: Path, name: str, chunks: dict[str, Any]) -> None:
+    """Chunks that memory has no room for, as slabs of whole planes, are no reason for twice."""
+    data = volume()
+    lazy = data.chunk(chunks)
+    computed: list[int] = []
+
+    def counted(block: np.ndarray) -> np.ndarray:
+        computed.append(block.size)
+        return block + 1
+
+    counts = xr.apply_ufunc(
+        counted, lazy, dask="parallelized", output_dtypes=[data.dtype], keep_attrs=True
+    )
+    computed.clear()
+    path = to_nifti(counts, tmp_path / name, memory=4 * 4 * 7 * 5 * 2)
+    assert sum(computed) == data.size
+    assert len(computed) == math.prod(map(len, lazy.chunks))
+    assert_in_place(path, data.copy(data=data.values + 1))
+    assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
 def test_memory_is_that_of_slabs(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import xarray as xr
 from conftest import MakeStack
+from zips import zip_of
 
 import brainxr
 from brainxr.lazy import slabs
@@ -53,6 +56,31 @@ def test_whatever_it_is_stored_in(make_stack: MakeStack, monkeypatch: Any) -> No
         monkeypatch.setattr(slabs, "SLAB_BYTES", size)
         for same in (volume, lazy, brainxr.open(store), chunked, chunked + 0, turned, millimetres):
             assert brainxr.checksum(same, progress=False) == whole
+
+
+@pytest.mark.parametrize("spacing", ["100um", "37um", "0.3mm"])
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "i2"])
+def test_copies_of_other_kinds(
+    make_stack: MakeStack, tmp_path: Path, dtype: str, spacing: str
+) -> None:
+    """NIfTI's places are in millimetres, in numbers of four bytes."""
+    made = make_stack((6, 13, 9), dtype, folder=f"head_{spacing}")
+    volume = brainxr.open(made.path)
+    copies = {
+        how: brainxr.open(zip_of(made, tmp_path / f"{how}.zip", how, f"head_{spacing}/"))
+        for how in ("stored", "deflated", "mixed")
+    }
+    for name in ("a.nii", "a.nii.gz"):
+        copies[name] = brainxr.open(volume.brain.to_nifti(tmp_path / name, progress=False))
+    copies["slices"] = brainxr.open(volume.brain.to_tiff(tmp_path / "again", progress=False))
+    volume.to_netcdf(tmp_path / "a.nc")
+    copies["a.nc"] = brainxr.open(tmp_path / "a.nc")
+    fsspec.filesystem("memory").put_file(str(tmp_path / "deflated.zip"), "/sums/a.zip")
+    copies["far"] = brainxr.open("memory://sums/a.zip")
+    whole = expected(volume, made.values)
+    assert {how: brainxr.checksum(copy) for how, copy in copies.items()} == dict.fromkeys(
+        copies, whole
+    )
 
 
 @pytest.mark.parametrize("plane", ["coronal", "sagittal"])

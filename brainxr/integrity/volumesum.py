@@ -33,8 +33,8 @@ def checksum(volume: xr.DataArray, *, progress: bool | None = None) -> str:
     """A fingerprint of a volume's voxels and of where they are.
 
     Two volumes have the same one where their type, coordinates and every voxel are the same:
-    a folder of slices, a zip of it and its copy in OME-Zarr, whatever the chunks, codecs and
-    byte order, and the order of the axes. Name, attributes, and other coordinates such as
+    a folder of slices, a zip of it and its copies in OME-Zarr and NIfTI, whatever the chunks,
+    codecs and byte order, and the order of the axes. Name, attributes, and other coordinates such as
     ``file`` don't count. Reads all voxels once, on all processors, in memory for a few
     slices (32 MiB a thread).
 

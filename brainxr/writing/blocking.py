@@ -205,7 +205,9 @@ def per_axis(given: Any, dims: Sequence[str], name: str) -> dict[str, int]:
     return {dim: int(size) for dim, size in sizes.items()}
 
 
-def plan(axes: Sequence[Axis], itemsize: int, memory: str | int = "1 GiB") -> Blocking:
+def plan(
+    axes: Sequence[Axis], itemsize: int, memory: str | int = "1 GiB", held: float = 0.0
+) -> Blocking:
     """Cut a pyramid so that what is at work at a time fits in memory.
 
     A box has whole columns of the source, and as many rows and slices as a shard: fewer
@@ -219,6 +221,8 @@ def plan(axes: Sequence[Axis], itemsize: int, memory: str | int = "1 GiB") -> Bl
         Bytes of a voxel.
     memory : str or int
         ``"1 GiB"``, or bytes.
+    held : float
+        What the target holds of a box while it is sent, in boxes.
 
     Returns
     -------
@@ -238,21 +242,21 @@ def plan(axes: Sequence[Axis], itemsize: int, memory: str | int = "1 GiB") -> Bl
     box = [*(axis.box for axis in axes[:-1]), axes[-1].size]
     for i in reversed(range(len(box) - 1)):
         wanted = BOXES_AT_ONCE if i else 1
-        while _task_bytes(axes, box, itemsize) * wanted > budget:
+        while _task_bytes(axes, box, itemsize, held) * wanted > budget:
             if axes[i].smaller(box[i]) == box[i]:
                 break
             box[i] = axes[i].smaller(box[i])
-    needed = _task_bytes(axes, box, itemsize)
+    needed = _task_bytes(axes, box, itemsize, held)
     if needed > budget:
         raise TooBigError(_too_big(axes, box, needed, budget))
     levels = [_level(axes, box, k) for k in range(len(axes[0].factors))]
     return Blocking(tuple(levels), tuple(box))
 
 
-def _task_bytes(axes: Sequence[Axis], box: Sequence[int], itemsize: int) -> int:
+def _task_bytes(axes: Sequence[Axis], box: Sequence[int], itemsize: int, held: float) -> int:
     voxels = math.prod(min(b, axis.size) for b, axis in zip(box, axes, strict=True))
     chunk = math.prod(axis.cut(b, 0)[0] for b, axis in zip(box, axes, strict=True))
-    return int((BOXES_OF_A_TASK * voxels + CHUNKS_OF_A_THREAD * chunk) * itemsize)
+    return int(((BOXES_OF_A_TASK + held) * voxels + CHUNKS_OF_A_THREAD * chunk) * itemsize)
 
 
 def _too_big(axes: Sequence[Axis], box: Sequence[int], needed: int, budget: int) -> str:

@@ -108,9 +108,9 @@ def to_ome_zarr(
     """
     options = Options(version, levels, method, chunks, shards, codec, memory)
     there = Location.of(path, storage_options)
-    pyramid = Pyramid.of(data, options)
-    refuse_inside(there, pyramid.places)
     store = Unfinished(there.path) if there.is_local else RemoteStore(there.path, there.options)
+    pyramid = Pyramid.of(data, options, held=store.holds)
+    refuse_inside(there, pyramid.places)
     pyramid.write(store, overwrite, progress, callback)
     return Path(there.path) if there.is_local else there.path
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -29,6 +30,7 @@ from brainxr.nifti.header import can_hold, new_header
 from brainxr.progress import with_progress
 from brainxr.stacks.slices import PathLike
 from brainxr.writing.gzipwriter import GzipWriter
+from brainxr.writing.scratch import computed_once
 from brainxr.writing.storing import VERSION
 from brainxr.writing.wholefile import checked_target, refuse_full_disk, whole_file
 
@@ -55,8 +57,10 @@ def to_nifti(
     """Write a volume as a NIfTI file, every voxel at the place that its coordinates say.
 
     Reads or computes every voxel once, in slabs along z, and holds a few of these in memory.
-    The file is written beside its place and put there when it is whole; what stood there
-    before stays until then, and for good where there was an error, or Ctrl-C.
+    Where dask's chunks are deeper along z than slabs can be, what is computed lies on the disk
+    until it is written, which takes room there. The file is written beside its place and put
+    there when it is whole; what stood there before stays until then, and for good where
+    there was an error, or Ctrl-C.
 
     Parameters
     ----------
@@ -115,14 +119,23 @@ def to_nifti(
     target = checked_target(path, (".nii.gz", ".nii"), "NIfTI", overwrite)
     volume = as_volume(data)
     header = _header(data, volume, version)
-    slabs = _slabs(volume, parse_bytes(memory))
+    budget = parse_bytes(memory)
+    most = _planes_that_fit(volume, budget)
     packs = target.name.lower().endswith(".gz")
-    if not packs:
-        refuse_full_disk(len(header) + volume.nbytes, target.parent)
-    with whole_file(target, overwrite) as partial, _sink(partial, target, packs) as sink:
+    through_disk = max(_depths(volume), default=0) > most
+    copies = (not packs) + through_disk
+    refuse_full_disk(copies * (len(header) + volume.nbytes), target.parent)
+    with ExitStack() as until_written:
+        read: Callable[[slice], npt.NDArray[Any]] = partial(_values, volume)
+        if through_disk:  # planes of a chunk that doesn't fit would each compute all of it
+            once = computed_once(volume, target, budget, progress)
+            read = until_written.enter_context(once).planes
+        hidden = until_written.enter_context(whole_file(target, overwrite))
+        sink = until_written.enter_context(_sink(hidden, target, packs))
         sink.write(header)
-        read = one_ahead(lambda slab: _values(volume, slab), slabs)
-        for values in with_progress(read, target.name, "slab", progress, len(slabs)):
+        slabs = _slabs(volume, most)
+        each = one_ahead(read, slabs)
+        for values in with_progress(each, target.name, "slab", progress, len(slabs)):
             sink.write(values.data)
     return target
 
@@ -211,8 +224,12 @@ def _provenance(data: xr.DataArray) -> Mapping[str, str]:
 # --- the values -------------------------------------------------------------------
 
 
-def _slabs(volume: xr.DataArray, memory: int) -> list[slice]:
-    """Planes that are read together: of what is computed, those that one chunk has."""
+def _depths(volume: xr.DataArray) -> tuple[int, ...]:
+    """Planes of the chunks in which dask computes it; none of what is read, or in memory."""
+    return volume.chunks[0] if stack_of(volume) is None and volume.chunks else ()
+
+
+def _planes_that_fit(volume: xr.DataArray, memory: int) -> int:
     a_plane = math.prod(volume.shape[1:]) * volume.dtype.itemsize
     most = memory // SLABS_AT_ONCE // max(1, a_plane)
     if most < 1 and a_plane:
@@ -220,15 +237,21 @@ def _slabs(volume: xr.DataArray, memory: int) -> list[slice]:
             f"A plane across z takes {show_bytes(a_plane)}, and memory={show_bytes(memory)} has to "
             f"hold {SLABS_AT_ONCE}. Allow more, or write a part: data.sel(...)."
         )
-    depth = volume.shape[0]
-    if stack_of(volume) is None and volume.chunks is not None:
-        return _along_chunks(volume.chunks[0], most)
+    return most
+
+
+def _slabs(volume: xr.DataArray, most: int) -> list[slice]:
+    """Planes that are read together: of what is computed, whole chunks where they fit."""
+    depths = _depths(volume)
+    if max(depths, default=most + 1) <= most:
+        return _along_chunks(depths, most)
+    depth, a_plane = volume.shape[0], math.prod(volume.shape[1:]) * volume.dtype.itemsize
     step = max(1, min(most, SLAB_BYTES // max(1, a_plane)))
     return [slice(i, min(i + step, depth)) for i in range(0, depth, step)]
 
 
 def _along_chunks(chunks: tuple[int, ...], most: int) -> list[slice]:
-    """Whole chunks, as many as fit in memory; parts of those that are longer."""
+    """Whole chunks, as many as fit in memory."""
     slabs: list[slice] = []
     first = 0
     for size in chunks:
@@ -236,9 +259,7 @@ def _along_chunks(chunks: tuple[int, ...], most: int) -> list[slice]:
         if last is not None and first + size - last.start <= min(most, size):
             slabs[-1] = slice(last.start, first + size)
         else:
-            slabs += [
-                slice(i, min(i + most, first + size)) for i in range(first, first + size, most)
-            ]
+            slabs.append(slice(first, first + size))
         first += size
     return slabs
 
@@ -252,10 +273,10 @@ def _values(volume: xr.DataArray, slab: slice) -> npt.NDArray[Any]:
 
 
 @contextmanager
-def _sink(partial: Path, target: Path, packs: bool) -> Iterator[Sink]:
+def _sink(hidden: Path, target: Path, packs: bool) -> Iterator[Sink]:
     """What to write to; on the disk when the block is left."""
     try:
-        with open(partial, "wb") as file:
+        with open(hidden, "wb") as file:
             packer = GzipWriter(file) if packs else None
             yield packer or file
             if packer is not None:

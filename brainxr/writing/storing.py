@@ -92,7 +92,10 @@ class Pyramid:
     options: Options
 
     @classmethod
-    def of(cls, volume: xr.DataArray, options: Options, extra: Extra | None = None) -> Pyramid:
+    def of(
+        cls, volume: xr.DataArray, options: Options, extra: Extra | None = None,
+        held: float = 0.0,
+    ) -> Pyramid:  # fmt: skip
         """Plan a pyramid; reads nothing.
 
         Parameters
@@ -101,6 +104,8 @@ class Pyramid:
         options : Options
         extra : Extra, optional
             Default: all that the volume has and OME-Zarr has no words for.
+        held : float
+            What the target holds of a box while it is sent, in boxes.
         """
         options.check()
         data = as_stored(volume)
@@ -112,7 +117,7 @@ class Pyramid:
             data,
             source,
             _image(data, grid, factors, options, extra or _extra(volume, options)),
-            _blocking(data, source, factors, options),
+            _blocking(data, source, factors, options, held),
             Packing(stored, options.codec, checksum=options.version == "0.5"),
             options,
         )
@@ -212,7 +217,7 @@ def _extra(volume: xr.DataArray, options: Options) -> Extra:
 
 def _blocking(
     data: xr.DataArray, source: StackArray | None, factors: Sequence[Mapping[str, int]],
-    options: Options,
+    options: Options, held: float,
 ) -> Blocking:  # fmt: skip
     dims = tuple(map(str, data.dims))
     chunks = per_axis(options.chunks, dims, "chunks")
@@ -225,7 +230,7 @@ def _blocking(
         )
         for i, usual in zip(order, SHARD[-len(order) :], strict=True)
     ]  # fmt: skip
-    cut = plan(axes, data.dtype.itemsize, options.memory)
+    cut = plan(axes, data.dtype.itemsize, options.memory, held)
     cut = transposed(cut, np.argsort(order).tolist())
     return unsharded(cut) if options.version == "0.4" else cut
 
