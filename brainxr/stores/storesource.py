@@ -240,9 +240,10 @@ class StoreSource:
             try:
                 self.reader.read(part, np.empty([len(p) for p in part], self.dtype))
             except Exception as own:
-                why = f"{type(own).__name__}: {own}"
+                why = f"{type(own).__name__}: {self.location.told(own)}"
                 chunk = tuple(span.number for span in cut)
-                raise StoreReadError(self._damaged(chunk, self.location.path, why)) from error
+                cause = self.location.cause(error)
+                raise StoreReadError(self._damaged(chunk, self.location.path, why)) from cause
 
     def _cut(self, needed: Sequence[Rows]) -> Iterator[tuple[Span, ...]]:
         yield from product(*(spans(r, n) for r, n in zip(needed, self.chunks, strict=True)))

@@ -72,8 +72,19 @@ class Location:
         return not is_url(self.path)
 
     def inside(self, path: str) -> Location:
-        """A place within it."""
+        """A place within it.
+
+        Raises
+        ------
+        StoreError
+            When the path leads out of it.
+        """
         inner = path.strip("/")
+        if ".." in inner.replace("\\", "/").split("/"):
+            raise StoreError(
+                f"The metadata of {self.path!r} name {path!r}, which is not in it: the store is "
+                "damaged, or made to do harm. Get it from a source that you trust."
+            )
         return Location(f"{self.path}/{inner}", self.options, f"{self.url or self.path}/{inner}")
 
     def open(self) -> zarr.Group | zarr.Array[Any]:
@@ -95,34 +106,44 @@ class Location:
         try:
             opened: zarr.Group | zarr.Array[Any] = zarr.open(self._store(), mode="r")
             return opened
-        except ImportError as error:
-            raise MissingExtraError(
-                f"{self.path!r} can't be opened: {self._told(error)}. Install what "
+        except StoreError:
+            raise
+        except Exception as error:
+            raise self._as_ours(error) from self.cause(error)
+
+    def _as_ours(self, error: Exception) -> Exception:
+        """What somebody else's error is of ours."""
+        if isinstance(error, ImportError):
+            return MissingExtraError(
+                f"{self.path!r} can't be opened: {self.told(error)}. Install what "
                 "fsspec needs for it."
-            ) from error
-        except FileNotFoundError as error:
-            raise EmptyStackError(
+            )
+        if isinstance(error, FileNotFoundError):
+            return EmptyStackError(
                 f"There is no Zarr group or array at {self.path!r}: none of "
                 f"{', '.join(_MARKS[:3])} is there. Check the path, or restore the file."
-            ) from error
-        except OSError as error:
-            raise StoreReadError(
-                f"{self.path!r} can't be read: {self._told(error)}. Restore it."
-            ) from error
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:  # no JSON, or not that of Zarr
-            raise StoreError(
+            )
+        if isinstance(error, OSError):
+            return StoreReadError(f"{self.path!r} can't be read: {self.told(error)}. Restore it.")
+        if isinstance(error, AttributeError | KeyError | TypeError | ValueError):
+            # no JSON, or not that of Zarr
+            return StoreError(
                 f"The metadata of {self.path!r} are damaged or not of Zarr 2 or 3 "
-                f"({type(error).__name__}: {self._told(error)}). Restore them, or make the store "
+                f"({type(error).__name__}: {self.told(error)}). Restore them, or make the store "
                 "again."
-            ) from error
+            )
+        return StoreReadError(  # each file system has its own
+            f"{self.path!r} can't be read: {type(error).__name__}: {self.told(error)}. Check the "
+            "URL, the rights to read there, the connection and storage_options."
+        )
 
-    def _told(self, error: Exception) -> str:
+    def told(self, error: Exception) -> str:
+        """What somebody else's message says, without what was only said to us."""
         return without_secrets(str(error), self.options)
+
+    def cause(self, error: Exception) -> Exception | None:
+        """The error to name as the cause of ours: none at a URL, as it may quote secrets."""
+        return error if self.is_local else None
 
     def _store(self) -> Any:
         from zarr.storage import FsspecStore, LocalStore
@@ -136,8 +157,8 @@ class Location:
             )
         except ValueError as error:
             raise StoreError(
-                f"{self.path!r} is no URL that fsspec opens: {self._told(error)}."
-            ) from error
+                f"{self.path!r} is no URL that fsspec opens: {self.told(error)}. Check it."
+            ) from None
 
 
 @dataclass

@@ -133,7 +133,7 @@ class RemoteStore:
             raise MissingExtraError(
                 f"{self.target!r} can't be written: {self._told(error)}. Install what "
                 "fsspec needs for it."
-            ) from error
+            ) from None
         except (StoreExistsError, StoreWriteError):
             raise
         except (OSError, ValueError, NotImplementedError) as error:
@@ -141,4 +141,4 @@ class RemoteStore:
                 f"{self.target!r} can't be written: {type(error).__name__}: "
                 f"{self._told(error)}. Check the URL, the rights to write there and "
                 "storage_options."
-            ) from error
+            ) from None
