@@ -234,16 +234,11 @@ class ZipMembers:
     def _fetch_each(
         self, address: Address, numbers: Sequence[int], offset: int, flat: memoryview, size: int
     ) -> list[int]:
-        places = [(i, self._starts[number]) for i, number in enumerate(numbers)]
-        path = address.path()
-        known = [(i, (path, at + offset, at + offset + size)) for i, at in places if at >= 0]
-        left = {i for i, at in places if at < 0}
-        for (i, _), data in zip(known, address.read([item for _, item in known]), strict=True):
-            if len(data) == size:
-                flat[i * size : i * size + size] = data
-            else:
-                left.add(i)
-        return sorted(left)
+        starts, path = [self._starts[number] for number in numbers], address.path()
+        return address.read_each(
+            [(path, at + offset, at + offset + size) if at >= 0 else None for at in starts],
+            flat, size,
+        )  # fmt: skip
 
     def fingerprint(self, names: Sequence[str]) -> str:
         if self.address is not None:

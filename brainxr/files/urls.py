@@ -156,6 +156,23 @@ class Address:
             for (_, start, stop), number in zip(ranges, of, strict=True)
         ]
 
+    def read_each(self, ranges: Sequence[Range | None], flat: memoryview, size: int) -> list[int]:
+        """Read stretches of one size, one after another into a buffer.
+
+        Returns
+        -------
+        list of int
+            Which of them are None, or didn't come whole.
+        """
+        known = [(i, item) for i, item in enumerate(ranges) if item is not None]
+        left = {i for i, item in enumerate(ranges) if item is None}
+        for (i, _), data in zip(known, self.read([item for _, item in known]), strict=True):
+            if len(data) == size:
+                flat[i * size : i * size + size] = data
+            else:
+                left.add(i)
+        return sorted(left)
+
     def _read(self, ranges: Sequence[Range]) -> list[bytes]:
         paths, starts, stops = (list(column) for column in zip(*ranges, strict=True))
         with self.reaching() as (files, _):

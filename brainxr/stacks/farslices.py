@@ -69,16 +69,11 @@ class FarSlices:
         size: int, opened_at: int,
     ) -> list[int]:  # fmt: skip
         """Read one stretch of each of several slices, all asked for at once."""
-        known = [(i, number) for i, number in enumerate(numbers) if number >= 0]
-        places = [self._address(number, path(number)).path() for _, number in known]
-        ranges = [(place, offset, offset + size) for place in places]
-        left = {i for i, number in enumerate(numbers) if number < 0}
-        for (i, _), data in zip(known, self.address.read(ranges), strict=True):
-            if len(data) == size:
-                flat[i * size : i * size + size] = data
-            else:
-                left.add(i)
-        return sorted(left)
+        ranges = [
+            (self._address(n, path(n)).path(), offset, offset + size) if n >= 0 else None
+            for n in numbers
+        ]
+        return self.address.read_each(ranges, flat, size)
 
     def fingerprint(self, names: Sequence[str]) -> str:
         return digest_of([self.path, *names])

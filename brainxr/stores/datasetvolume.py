@@ -119,7 +119,7 @@ def _source(location: Location, variable: xr.DataArray) -> StoreSource | Dataset
             return StoreSource(inside, axes, shape, array.chunks, native, layout)
     chunks = encoding.get("chunksizes") or encoding.get("chunks") or (1, *shape[1:])
     return DatasetSource(
-        location, str(variable.name), axes, shape, tuple(map(int, chunks)), variable.dtype
+        location, axes, shape, tuple(map(int, chunks)), variable.dtype, str(variable.name)
     )
 
 

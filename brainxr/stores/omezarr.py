@@ -133,7 +133,8 @@ class StoredImage:
         return StoreSource(
             place, dims, array.shape, array.chunks, array.dtype.newbyteorder("="),
             ChunkLayout.of(array.metadata.to_dict()), level.spacing, level.origin,
-            self.image.extra is not None and self.image.extra.every_shard, self, self.opened_at,
+            self.image.extra is not None and self.image.extra.every_shard, self,
+            opened_at=self.opened_at,
         )  # fmt: skip
 
     def _refuse_impossible(self, level: Level, array: Any) -> None:

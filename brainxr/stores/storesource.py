@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,14 +16,11 @@ from brainxr.errors import StoreReadError
 from brainxr.files.fingerprint import fingerprint_of
 from brainxr.files.rows import Rows
 from brainxr.geometry import units as u
-from brainxr.lazy.lazyarray import Choice, PlacedArray, ascending
+from brainxr.lazy.lazyarray import PlacedArray
+from brainxr.stores.chunkedsource import ChunkedSource
 from brainxr.stores.chunkreader import RESTORE, ChunkReader, DamagedChunk
 from brainxr.stores.chunks import ChunkLayout, Span, spans
-from brainxr.stores.zarrstore import Location, ZarrReader
-
-# Bytes that `blocks` reads at a time: many chunks, so that all processors have work.
-BLOCK_BYTES = 16 << 20
-
+from brainxr.stores.zarrstore import ZarrReader
 
 # Bytes a second, decoded: by ourselves where nothing or Blosc has to be undone, by other
 # decoders, and over a network.
@@ -47,17 +41,13 @@ class Pyramid(Protocol):
 
 
 @dataclass(frozen=True)
-class StoreSource:
+class StoreSource(ChunkedSource):
     """The voxels of one level where they are stored.
 
     Attributes
     ----------
-    location : Location
-        Of the array.
-    axes : tuple of str
-    shape, chunks : tuple of int
-    dtype : numpy.dtype
-        In the machine's byte order.
+    location, axes, shape, chunks, dtype, opened_at, identity
+        As in `ChunkedSource`; the location is that of the array.
     layout : ChunkLayout or None
         Of arrays that are read without zarr-python.
     spacing, origin : mapping of str to float
@@ -66,27 +56,13 @@ class StoreSource:
         Whether a file that is missing is a loss.
     pyramid : Pyramid or None
         The image of which this is a level.
-    opened_at : int
-        Nanoseconds since the epoch; a file that was changed later is refused.
-    identity : str
     """
 
-    location: Location
-    axes: tuple[str, ...]
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    dtype: np.dtype[Any]
     layout: ChunkLayout | None = None
     spacing: Mapping[str, float] = field(default_factory=dict)
     origin: Mapping[str, float] = field(default_factory=dict)
     every_shard: bool = False
     pyramid: Pyramid | None = None
-    opened_at: int = field(default_factory=time.time_ns)
-    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    @property
-    def grain(self) -> tuple[int, ...]:
-        return self.chunks
 
     @property
     def speed(self) -> float:
@@ -94,10 +70,6 @@ class StoreSource:
             return REMOTE_BYTES
         fast = self.layout is not None and self.layout.codec.compressor in (None, "blosc")
         return FAST_BYTES if fast else DECODED_BYTES
-
-    @property
-    def piece(self) -> str:
-        return "chunk"
 
     @cached_property
     def reader(self) -> Reader:
@@ -107,10 +79,6 @@ class StoreSource:
 
     def __getstate__(self) -> dict[str, Any]:  # what a reader remembers is its own process's
         return {name: value for name, value in self.__dict__.items() if name != "reader"}
-
-    @property
-    def place(self) -> str:
-        return self.location.path
 
     def fingerprint(self, needed: Sequence[Rows]) -> str:
         """Of all its files, as many as there may be for each place."""
@@ -156,54 +124,6 @@ class StoreSource:
             self.read(needed, box)
             values[here] = box[tuple(p - n.start for p, n in zip(own, needed, strict=True))]
         return values
-
-    def blocks(
-        self, needed: Sequence[Rows]
-    ) -> Iterator[tuple[tuple[slice, ...], npt.NDArray[Any]]]:
-        """Read boxes of whole chunks."""
-        sizes = self._box(needed, BLOCK_BYTES)
-        cuts = [spans(rows, size) for rows, size in zip(needed, sizes, strict=True)]
-        for cut in product(*cuts):
-            where = tuple(span.outside for span in cut)
-            part = [rows[w] for rows, w in zip(needed, where, strict=True)]
-            block = np.empty([len(p) for p in part], self.dtype)
-            self.read(part, block)
-            yield where, block
-
-    # --- what it costs ---
-
-    def bytes_to_read(self, needed: Sequence[Rows]) -> int:
-        """Bytes of the chunks, decoded."""
-        return len(self.pieces(needed)) * math.prod(self.chunks) * self.dtype.itemsize
-
-    def pieces(self, needed: Sequence[Rows]) -> npt.NDArray[np.intp]:
-        """Numbers of the chunks, counted in C order."""
-        counts = [-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True)]
-        along = [
-            np.unique(np.asarray(rows) // size)
-            for rows, size in zip(needed, self.chunks, strict=True)
-        ]
-        grid = np.ix_(*along)
-        return np.ravel_multi_index(np.broadcast_arrays(*grid), counts).ravel()
-
-    def auto_chunks(self, choices: Sequence[Choice], budget: int) -> Mapping[int, Any]:
-        """Boxes of whole chunks, cut where the chunks are, so that none is read twice."""
-        needed = [ascending(choice)[0] for choice in choices]
-        sizes = self._box(needed, budget)
-        return {
-            axis: _cuts(choice, rows, size)
-            for axis, (choice, rows, size) in enumerate(zip(choices, needed, sizes, strict=True))
-        }
-
-    def _box(self, needed: Sequence[Rows], budget: int) -> list[int]:
-        """Shape of a box of whole chunks of so many bytes, longest along the last axes."""
-        sizes = list(self.chunks)
-        voxels = budget // max(1, self.dtype.itemsize)
-        counts = [len(np.unique(np.asarray(r) // c)) for r, c in zip(needed, sizes, strict=True)]
-        for axis in reversed(range(len(sizes))):
-            room = voxels // max(1, math.prod(sizes))
-            sizes[axis] *= max(1, min(counts[axis], room))
-        return sizes
 
     def levels(self) -> Sequence[PlacedArray]:
         return () if self.pyramid is None else self.pyramid.placed()
@@ -262,13 +182,3 @@ class StoreSource:
                 )
                 path = f"{self.location.path}/{key}"
                 raise StoreReadError(self._damaged(shard, path, "the file is missing"))
-
-
-def _cuts(choice: Choice, rows: Rows, size: int) -> Any:
-    """Lengths of the pieces of a choice that lie in boxes of this size; its size elsewhere."""
-    if isinstance(choice, int):
-        return -1
-    lengths = [span.outside.stop - span.outside.start for span in spans(rows, size)]
-    if isinstance(choice, range) and len(lengths) > 0:
-        return tuple(lengths if choice.step > 0 else reversed(lengths))
-    return max(1, min(size, len(choice)))
