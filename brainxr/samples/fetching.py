@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
 from brainxr.cache import cache_folder
 from brainxr.errors import FetchError
@@ -247,7 +246,7 @@ def _from_some_mirror(job: _Job, partial: Partial) -> None:
             _from_mirror(url, partial, job.file)
             return
         except MirrorError as error:
-            failed.append(f"{urlsplit(url).netloc} ({url}) {error}")
+            failed.append(f"{url} {error}")
     if not partial.here:
         _forget(job)
     raise FetchError(
