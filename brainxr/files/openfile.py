@@ -23,6 +23,9 @@ READ_AHEAD = 1 << 14
 # Without waiting: a pipe that is opened to be read waits until somebody writes into it.
 FOR_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
+# And not through a link, of which it has to be known when it was made.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
 if hasattr(os, "preadv"):
 
     def read_into(descriptor: int, view: memoryview, offset: int) -> int:
@@ -50,13 +53,14 @@ class OpenFile:
     times : tuple of int
         When it was modified and when its inode was (on Windows, when it was made), in
         nanoseconds since the epoch: an older file that was moved here shows in the latter.
+        Of a link, also when that was made: what it leads to may be older, and another file.
     """
 
     __slots__ = ("descriptor", "path", "size", "times")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.descriptor = os.open(path, FOR_READING)
+        self.descriptor, linked = _opened(path)
         status = os.fstat(self.descriptor)
         try:
             refuse_no_file(path, status.st_mode)
@@ -64,7 +68,7 @@ class OpenFile:
             os.close(self.descriptor)
             raise
         self.size = status.st_size
-        self.times = (status.st_mtime_ns, status.st_ctime_ns)
+        self.times = (status.st_mtime_ns, status.st_ctime_ns, *linked)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Read up to the buffer's size from a place in the file; the number of bytes."""
@@ -72,7 +76,8 @@ class OpenFile:
 
     def read(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from a place in the file."""
-        buffer = bytearray(count)
+        # a directory may ask for more than any memory has
+        buffer = bytearray(max(0, min(count, self.size - offset)))
         return bytes(buffer[: self.read_into(memoryview(buffer), offset)])
 
     def has(self, count: int) -> bool:
@@ -82,7 +87,7 @@ class OpenFile:
     def is_unchanged(self) -> bool:
         """Whether nothing was written to it since it was opened."""
         status = os.fstat(self.descriptor)
-        return self.times == (status.st_mtime_ns, status.st_ctime_ns)
+        return self.times[:2] == (status.st_mtime_ns, status.st_ctime_ns)
 
     def expect(self, stretches: Sequence[tuple[int, int]]) -> None:
         """Hear which stretches will be read next: places, and bytes. A disk has no use for it."""
@@ -99,6 +104,22 @@ class OpenFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _opened(path: str) -> tuple[int, tuple[int, ...]]:
+    """A file's descriptor; of a link, also when it was made."""
+    try:
+        return os.open(path, FOR_READING | NO_LINK), ()
+    except OSError as error:
+        if not is_of_a_link(error):
+            raise
+    made = os.lstat(path).st_ctime_ns
+    return os.open(path, FOR_READING), (made,)
+
+
+def is_of_a_link(error: OSError) -> bool:
+    """Whether a file was not opened since it is a link, or leads back to itself."""
+    return error.errno in (errno.ELOOP, errno.EMLINK)  # the latter in FreeBSD
 
 
 class Stretch(OpenFile):

@@ -22,6 +22,9 @@ from brainxr.files.openfile import OpenFile
 # One read of this many bytes fetches the directory of most files that begin with it.
 ONE_READ = 4096
 
+# What tells of a file where its first directory is, BigTIFF's included.
+HEADER_BYTES = 16
+
 _OFFSETS = {273, 324}  # StripOffsets, TileOffsets
 _COUNTS = {279, 325}  # StripByteCounts, TileByteCounts
 _ASCII = 2
@@ -31,8 +34,9 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
           16: 8, 17: 8, 18: 8}  # fmt: skip
 _TABLE_TYPES = {3: "u2", 4: "u4", 16: "u8"}
 
-# Resolution and its unit, and where other directories lie: no matter to this one's pixels.
-_NO_MATTER = {282, 283, 296, 330, 34665, 34853, 40965}
+# Resolution and its unit, the page's number, and where other directories lie: no matter to
+# this one's pixels.
+_NO_MATTER = {282, 283, 296, 297, 330, 34665, 34853, 40965}
 
 # Values too long for their entry that decide how pixels are decoded: BitsPerSample,
 # ExtraSamples, SampleFormat, JPEGTables, and the parameters of LERC.
@@ -79,6 +83,26 @@ def read_directory(file: OpenFile, at: int | None = None) -> Directory | None:
         return None
 
 
+def places_of_directories(file: OpenFile) -> Iterator[tuple[int, int]]:
+    """First byte of each page's directory, and the first one behind it, one after the other.
+
+    As far as they can be followed, or until one comes a second time. Costs two small reads
+    a page.
+    """
+    try:
+        opened, seen = _File(file, HEADER_BYTES), set[int]()
+        counter, pointer, at = ("Q", "Q", 8) if opened.is_big else ("H", "I", 4)
+        entry = 20 if opened.is_big else 12
+        while (start := opened.unpack(pointer, at)) and start not in seen:
+            seen.add(start)
+            at = start + struct.calcsize(f"={counter}") + entry * opened.unpack(counter, start)
+            yield start, at + struct.calcsize(f"={pointer}")
+        if start:
+            yield start, at  # the one that comes again
+    except (_Unusual, struct.error):  # whatever follows is beyond the end
+        return
+
+
 class _Unusual(Exception):
     """A directory that is left to tifffile."""
 
@@ -86,9 +110,9 @@ class _Unusual(Exception):
 class _File:
     """Bytes of a file, of which the first are fetched at once."""
 
-    def __init__(self, file: OpenFile) -> None:
+    def __init__(self, file: OpenFile, ahead: int = ONE_READ) -> None:
         self.file = file
-        self.head = file.read(0, min(file.size, ONE_READ))
+        self.head = file.read(0, min(file.size, ahead))
         self.order = {b"II": "<", b"MM": ">"}.get(self.head[:2], "")
         version = struct.unpack(f"{self.order}H", self.head[2:4])[0] if self.order else 0
         if version not in (42, 43):

@@ -26,7 +26,15 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.errors import InconsistentStackError, SliceReadError, StackError
-from brainxr.files.openfile import FOR_READING, Container, OpenFile, read_into, unreadable
+from brainxr.files.openfile import (
+    FOR_READING,
+    NO_LINK,
+    Container,
+    OpenFile,
+    is_of_a_link,
+    read_into,
+    unreadable,
+)
 from brainxr.files.pool import run_all, run_waiting, workers
 from brainxr.files.rows import (
     BAND_BYTES,
@@ -190,7 +198,7 @@ class SliceReader:
             count = 0
             if known(place) is first:
                 try:
-                    descriptor = open_file(folder + names[place], FOR_READING)
+                    descriptor = open_file(folder + names[place], FOR_READING | NO_LINK)
                     try:
                         status = status_of(descriptor)
                         if (
@@ -202,7 +210,8 @@ class SliceReader:
                     finally:
                         close(descriptor)
                 except OSError as error:
-                    raise SliceReadError(unreadable(self.files.path(place), error)) from error
+                    if not is_of_a_link(error):  # which takes the long way
+                        raise SliceReadError(unreadable(self.files.path(place), error)) from error
             if count != size:
                 self._read_one(place, window, out[i])
 
@@ -316,6 +325,8 @@ class SliceReader:
         """Where the pixels of a slice are that was never read before."""
         first, page = self.header, self._page(place)
         if first.strips is not None and file.size >= first.needed and first.is_that_of(file):
+            if first.ifds and page > 0:
+                return self._described(file, first.strips, page)
             return self._first if self._first and page == 0 else (first.strips, page)
         if first.manner is not None:
             directory = read_directory(file, first.ifds[page] if first.ifds else None)
@@ -323,6 +334,13 @@ class SliceReader:
             if layout is not None:
                 return layout
         return _parsed(file, first, page)
+
+    def _described(self, file: OpenFile, strips: Strips, page: int) -> Layout:
+        """The layout of a later page by its own word, though it lies as the first one does."""
+        directory = read_directory(file, self.header.ifds[page])
+        if directory is not None and directory.manner == self.header.manner:
+            return strips, page
+        return read_segment_table(file, self.header, page)
 
     def _like_the_first(
         self, file: OpenFile, directory: Directory | None, page: int

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from brainxr.errors import SliceReadError, StackError
+from brainxr.files.openfile import OpenFile
 from brainxr.files.rows import Strips, are_whole
-from brainxr.stacks.ifd import end_of_values
+from brainxr.stacks.ifd import end_of_values, places_of_directories
 
 # Bytes of the file, by their place and number.
 Read: TypeAlias = Callable[[int, int], bytes]
@@ -33,6 +35,36 @@ _LONGEST = 1 << 22
 
 # Bytes of the header of a file, in which no pixels can be.
 _HEADER_BYTES = 8
+
+
+def refuse_tangled(file: OpenFile) -> None:
+    """Refuse directories that lie in one another, before somebody else gets lost in them.
+
+    tifffile goes round a loop for ever where it takes one page after the other. And a pointer
+    that leads into other bytes can make thousands of pages of a few kilobytes, each with
+    thousands of entries; no program writes two that share a byte.
+
+    Parameters
+    ----------
+    file : OpenFile
+
+    Raises
+    ------
+    SliceReadError
+    """
+    found, total = [], 0
+    for start, end in places_of_directories(file):
+        found.append((start, end))
+        total += end - start
+        if total > file.size:  # more than there is room for, side by side
+            break
+    for (first, end), (second, _) in pairwise(sorted(found)):
+        if second < end:
+            raise SliceReadError(
+                f"{file.path!r} describes a page at bytes {first} to {end} and another one, or the "
+                f"same once more, from {second} on: expected each at a place of its own. It is "
+                "damaged: restore it from its source."
+            )
 
 
 def refuse_unsound(page: Any, path: str, size: int) -> None:
@@ -64,6 +96,11 @@ def refuse_unsound(page: Any, path: str, size: int) -> None:
 
 
 def _refuse_empty(page: Any, path: str) -> None:
+    if isinstance(page.dataoffsets, bytes) or isinstance(page.databytecounts, bytes):
+        raise SliceReadError(
+            f"{path!r} lists its strips by bytes of no meaning (type 7, undefined), expected whole "
+            "numbers. It is damaged: restore it from its source."
+        )
     if not (page.imagelength and page.imagewidth and page.dataoffsets):
         raise SliceReadError(
             f"{path!r} has {page.imagelength} rows and {page.imagewidth} columns in "
@@ -174,15 +211,27 @@ def refuse_unlike(page: Any, first: Any, where: str) -> None:
     ------
     SliceReadError
     """
-    found, expected = (
-        (p.imagelength, p.imagewidth, p.bitspersample, p.sampleformat) for p in (page, first)
-    )
-    if found != expected:
+    if _manner(page) != _manner(first):
         raise SliceReadError(
-            f"{where} has {found[0]} x {found[1]} pixels of {found[2]} bits and format {found[3]}, "
-            f"expected {expected[0]} x {expected[1]} of {expected[2]} and {expected[3]} as in the "
-            "first page. It is damaged: restore it from its source."
+            f"{where} has {_in_words(page)}, expected {_in_words(first)} as in the first page. It "
+            "is damaged: restore it from its source."
         )
+
+
+def _manner(page: Any) -> tuple[Any, ...]:
+    size = page.imagelength, page.imagewidth
+    return (*size, page.bitspersample, page.sampleformat, *_packing(page))
+
+
+def _packing(page: Any) -> tuple[int, int, int]:
+    return int(page.compression), int(page.predictor), int(page.fillorder)
+
+
+def _in_words(page: Any) -> str:
+    return (
+        f"{page.imagelength} x {page.imagewidth} pixels of {page.bitspersample} bits, format "
+        f"{page.sampleformat} and compression {'/'.join(map(str, _packing(page)))}"
+    )
 
 
 def refuse_lost(pages: Any, read: Read, path: str, size: int) -> None:

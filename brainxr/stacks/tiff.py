@@ -26,6 +26,7 @@ from brainxr.stacks.soundness import (
     refuse_lost,
     refuse_no_imagej,
     refuse_short,
+    refuse_tangled,
     refuse_unlike,
     refuse_unsound,
 )
@@ -130,6 +131,7 @@ def parse_header(file: OpenFile) -> Header:
     path, size = file.path, file.size
     if size == 0:
         raise SliceReadError(f"{path!r} is empty (0 bytes), so it is no TIFF slice. Restore it.")
+    refuse_tangled(file)
     try:
         # one file of an OME set speaks for itself, not for the others that it names
         with tifffile.TiffFile(file.for_a_parser(), _multifile=False) as tif:
@@ -260,13 +262,13 @@ def _parse(tif: tifffile.TiffFile, file: OpenFile) -> Header:
     pages = _count_pages(tif, path)
     refuse_lost(tif.pages, partial(_read, tif), path, file.size)
     strips = _whole_strips(tif, pages, path)
-    described = pages > 1 and strips is None
+    described = pages > 1 and (strips is None or len(tif.pages) == pages)
     return Header(
         shape=(page.imagelength, page.imagewidth),
         dtype=np.dtype(page.dtype).newbyteorder("="),
         pages=pages,
         size=file.size,
-        needed=_needed(_pages(tif) if described else [page], page.imagelength, strips),
+        needed=_needed(_pages(tif) if strips is None else [page], page.imagelength, strips),
         strips=strips,
         strip_rows=page.chunks[0],
         ifds=tuple(p.offset for p in _pages(tif)) if described else (),

@@ -12,7 +12,7 @@ import numpy as np
 
 from .case import IMAGES, Case, Refused, Values
 from .hand import tiff
-from .writers import compressed, plain
+from .writers import compressed, other, plain, then
 
 THIRD = "slice_3.tif"
 OTHER = tiff(IMAGES[2] + 1)
@@ -91,6 +91,11 @@ def _link_to_another(path: Path) -> None:
     path.symlink_to(target.name)
 
 
+def _link_to_an_older(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("older.bin")
+
+
 def _one_more(path: Path) -> None:
     shutil.copy(path, path.with_name("slice_6.tif"))
 
@@ -121,4 +126,9 @@ if hasattr(os, "mkfifo"):
         _case("made a pipe", _fifo, "is a pipe", asks="errors"),
         _case("made a link to itself", _link_to_itself, "loop", asks="errors"),
         _case("made a link to another file", _link_to_another),
+        _case(
+            "made a link to an older file",
+            _link_to_an_older,
+            write=then(plain, other("older.bin", OTHER)),
+        ),
     ]
