@@ -1,8 +1,13 @@
-"""How far something is that takes long: a bar, and a callback. The only user of tqdm."""
+"""How far something is that takes long: a bar, and a callback. The only user of tqdm.
+
+Where no bar is shown none is made: tqdm takes a lock for each that forked processes share,
+and if one of them is killed at that moment, all others wait for ever.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,12 +63,12 @@ class Reporter:
         self._done = len(already)
         self._bytes = sum(sizes[box] for box in already)
         self._callback = callback
-        self._bar = self._open_bar(label, bar)
+        self._bar = self._open_bar(label) if bar else None
 
-    def _open_bar(self, label: str, shown: bool) -> Any:
+    def _open_bar(self, label: str) -> Any:
         return _tqdm()(
-            desc=label, total=sum(self._sizes.values()), initial=self._bytes, disable=not shown,
-            unit="B", unit_scale=True, unit_divisor=1000, postfix=self._slabs(), smoothing=0.1,
+            desc=label, total=sum(self._sizes.values()), initial=self._bytes, unit="B",
+            unit_scale=True, unit_divisor=1000, postfix=self._slabs(), smoothing=0.1,
         )  # fmt: skip
 
     def _slabs(self) -> dict[str, str]:
@@ -73,8 +78,9 @@ class Reporter:
         """A slab is written."""
         self._done += 1
         self._bytes += self._sizes[box]
-        self._bar.set_postfix(self._slabs(), refresh=False)
-        self._bar.update(self._sizes[box])
+        if self._bar is not None:
+            self._bar.set_postfix(self._slabs(), refresh=False)
+            self._bar.update(self._sizes[box])
         self._tell()
 
     def _tell(self) -> None:
@@ -90,7 +96,8 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 def with_progress(
@@ -108,11 +115,11 @@ def with_progress(
     total : int, optional
         How many items there are. Default: their length.
     """
+    if not _is_shown(progress):
+        return items
     bar: Iterable[T] = _tqdm()(
-        items, label, total, unit=unit,
-        delay=0 if progress else SECONDS_BEFORE_PROGRESS,
-        disable=None if progress is None else not progress,  # None: only in a terminal
-    )  # fmt: skip
+        items, label, total, unit=unit, delay=0 if progress else SECONDS_BEFORE_PROGRESS
+    )
     return bar
 
 
@@ -130,11 +137,17 @@ def byte_bar(
     progress : bool, optional
         Whether to show it. Default: in a terminal.
     """
+    if not _is_shown(progress):
+        yield lambda count: None
+        return
     with _tqdm()(
-        desc=label, total=total, initial=min(already, total), unit="B", unit_scale=True,
-        disable=None if progress is None else not progress,
-    ) as bar:  # fmt: skip
+        desc=label, total=total, initial=min(already, total), unit="B", unit_scale=True
+    ) as bar:
         yield lambda count: bar.update(count - bar.n)
+
+
+def _is_shown(progress: bool | None) -> bool:
+    return sys.stderr.isatty() if progress is None else progress
 
 
 def _tqdm() -> Any:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 import uuid
 import zipfile
 import zlib
@@ -32,6 +31,7 @@ from brainxr.errors import SliceReadError, StackError
 from brainxr.files.decoders import crc32, inflate
 from brainxr.files.fingerprint import digest_of, fingerprint_of
 from brainxr.files.openfile import FarStretch, Held, OpenFile, Stretch, open_file, read_into
+from brainxr.files.pool import lock_that_survives_a_fork
 from brainxr.files.urls import Address, far_file
 
 # Unpacked members that are kept, in all: a band of rows of a slice is often followed by the
@@ -294,6 +294,10 @@ def _text(name: bytes, flags: int) -> str:
     return text.replace("\\", "/")
 
 
+# Held for a moment, whichever archive it is.
+_LOCK = lock_that_survives_a_fork()
+
+
 class _Recent:
     """What was unpacked last, up to so many bytes; safe in several threads."""
 
@@ -301,10 +305,9 @@ class _Recent:
         self._most = most
         self._held: OrderedDict[Hashable, bytes] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> bytes | None:
-        with self._lock:
+        with _LOCK:
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
@@ -312,7 +315,7 @@ class _Recent:
     def keep(self, key: Hashable, data: bytes) -> None:
         if len(data) > self._most:
             return
-        with self._lock:
+        with _LOCK:
             self._bytes += len(data) - len(self._held.pop(key, b""))
             self._held[key] = data
             while self._bytes > self._most:

@@ -12,14 +12,18 @@ Any arithmetic gives an ordinary dask array.
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import threading
+from functools import cached_property
 from operator import getitem
 from typing import Any, Self
 
 import dask
 import dask.array as da
 import dask.threaded
+import dask.tokenize
 import numpy as np
 import numpy.typing as npt
 from dask.base import get_scheduler
@@ -248,16 +252,21 @@ def refuse_query_planning() -> None:
         )
 
 
-def _forget_threads() -> None:
-    """Let dask start threads of its own in a process that was forked.
+def _begin_anew() -> None:
+    """Let dask work in a process that was forked, whatever its parent was doing (dask 2026.8).
 
-    It has a copy of its parent's pools, whose threads don't outlive a fork, and would
-    wait for them for ever (dask 2026.8).
+    It has a copy of its parent's pools, whose threads don't outlive a fork, and would wait
+    for them for ever; and a copy of locks that other threads of the parent held.
     """
     dask.threaded.default_pool = None
     dask.threaded.pools.clear()
     dask.threaded.pools_lock = threading.Lock()
+    dask.tokenize.tokenize_lock = threading.RLock()
+    if sys.version_info < (3, 12):  # from then on a cached property has no lock
+        for one in gc.get_objects():
+            if issubclass(type(one), cached_property):
+                one.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
+    os.register_at_fork(after_in_child=_begin_anew)
