@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +13,14 @@ import numpy as np
 import psutil
 import pytest
 import xarray as xr
+from napari.layers import Labels
 
 import brainxr
+from brainxr.lazy import memory
 from brainxr.lazy.cost import Cost, show_bytes
+from brainxr.lazy.laidout import on_places
+from brainxr.lazy.unloaded import stack_of
+from brainxr.viewing.preview import Preview
 
 LAZY = {
     "axial": lambda v: v.isel(z=3),
@@ -66,11 +74,16 @@ def test_in_words() -> None:
     ]  # fmt: skip
 
 
+def _leave(monkeypatch: Any, count: int) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=count))
+    monkeypatch.setattr(memory, "rooms_of_groups", list)  # which files tell, too
+
+
 def test_what_is_too_big_is_refused_before_it_is_read(
     make_stack: Any, bytes_read: Any, monkeypatch: Any
 ) -> None:
     vol = brainxr.open(make_stack((5, 70, 90), "u2").path)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=9000))
+    _leave(monkeypatch, 9000)
     way_out = r"Select a part.*data\.isel\(y=slice\(None, None, 3\), x=slice\(None, None, 3\)\)"
     importlib.import_module("brainxr.pictures.plot")
     with bytes_read() as counted:
@@ -85,8 +98,69 @@ def test_what_is_too_big_is_refused_before_it_is_read(
     assert counted.count < 100  # no slice; what threads tell each other counts, too
 
 
+def test_work_that_needs_more_memory_is_refused_before_it_begins(
+    make_stack: Any, bytes_read: Any, monkeypatch: Any, tmp_path: Any
+) -> None:
+    vol = brainxr.open(make_stack((5, 170, 190), "u2").path)
+    painted = Labels(vol.astype("u1").data, units=("um",) * 3, axis_labels=("z", "y", "x"))
+    _leave(monkeypatch, 9000)
+    importlib.import_module("brainxr.pictures.frames")
+    works = {
+        "planes of 170 x 190, which a movie reads ahead": lambda: brainxr.movie(vol, "a.gif"),
+        r"\d x \d+ x 190 voxels at a time in each of": lambda: brainxr.checksum(vol),
+        "voxels at a time in each": lambda: brainxr.check(vol.attrs["source"], deep=True),
+        "by memory=, would": lambda: vol.brain.to_ome_zarr("a.ome.zarr"),
+        "What is worked on at a time": lambda: vol.brain.to_tiff("a"),
+        "is worked on at a time, by memory=": lambda: vol.brain.to_nifti("a.nii"),
+        "The labels, 5 x 170 x 190 uint8": lambda: brainxr.labels(painted),
+        "volume in three dimensions, 5 x 170 x 190": lambda: next(_preview(vol).read_steps()),
+    }
+    monkeypatch.chdir(tmp_path)
+    for message, work in works.items():
+        refused = rf"{message}.*, and 9 kB are available\. "
+        with pytest.raises(brainxr.TooBigError, match=refused):
+            work()
+        with bytes_read() as counted, pytest.raises(brainxr.TooBigError):
+            work()  # by now everything is imported
+        assert counted.count < 100_000, message  # headers, and no voxels
+        assert os.listdir() == ["stack_100um"], message
+
+
+def _preview(vol: Any) -> Preview:
+    whole = on_places(stack_of(vol), [np.arange(n) for n in vol.shape])
+    return Preview(whole, whole)
+
+
 def test_nothing_is_refused_that_fits(make_stack: Any) -> None:
     vol = brainxr.open(make_stack((5, 7, 9), "u2").path)
     figure = vol.brain.plot_planes()
     assert len(figure.axes) == 3
     np.testing.assert_array_equal(vol.isel(z=0).values.shape, (7, 9))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_group_has_less_than_the_machine(tmp_path: Any, monkeypatch: Any, version: int) -> None:
+    """As in a container, or in a job of a cluster: beyond its limit a process is killed."""
+    own, root = tmp_path / "own", tmp_path / "groups" / ("memory" if version == 1 else "")
+    own.write_text({1: "3:cpu,cpuacct:/\n5:memory:/jobs/7\n", 2: "0::/jobs/7\n"}[version])
+    limit, taken, cached = {
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        2: ("memory.max", "memory.current", "inactive_file"),
+    }[version]
+    for place, most, now in (("", "max", 9), ("jobs", "7000", 5000), ("jobs/7", "6500", 4200)):
+        (root / place).mkdir(parents=True, exist_ok=True)
+        (root / place / limit).write_text(f"{most}\n")
+        (root / place / taken).write_text(f"{now}\n")
+        (root / place / "memory.stat").write_text(f"anon 3\n{cached} 100\n")
+    assert sorted(memory.rooms_of_groups(tmp_path / "groups", own)) == [2100, 2400]
+    monkeypatch.setattr(memory, "rooms_of_groups", lambda: [2100])
+    assert memory.available_memory() == 2100
+
+
+def test_no_more_addresses_than_ulimit_says() -> None:
+    code = (
+        "import resource, brainxr.lazy.memory as m; "
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)); "
+        "assert 0 < m.available_memory() < 3 << 30; "
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -25,13 +25,15 @@ CLASSES = {
 
 # Words by which a message tells somebody to do something.
 ADVICE = (
-    "ask", "bring", "call", "choose", "close", "convert", "correct", "delete", "free", "give",
+    "ask", "bring", "call", "choose", "close", "convert", "correct", "crop",
+    "delete", "free", "give",
     "install", "leave", "look", "make", "move", "name", "open", "pass", "print", "put", "remove",
     "rename", "repair", "replace", "reshape", "restore", "run", "save", "say", "select", "set",
     "split", "start", "try", "use", "wait", "write", "needs", "takes", "has to", "instead",
     "expected", "is assumed", "are z, y and x", "get it", "check", "mend", "{}.{}",
     "one place, or nowhere", "no urls in the list", "is none of", "distance is more", "draw",
     "rename",
+    "are available. {}",  # by whoever asks for so much, whose words are looked at, too
 )  # fmt: skip
 
 
@@ -51,6 +53,10 @@ COMPLETE = (
     "Three linked planes",
     "no URLs in the list",
 )
+
+
+# The function that refuses what is too big, given what that is and what to do instead.
+TOO_BIG = "refuse_beyond_memory"
 
 
 class Message(NamedTuple):
@@ -88,6 +94,12 @@ def catalogue() -> Iterator[Message]:
     }  # fmt: skip
     for path, tree in trees.items():
         for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == TOO_BIG:
+                what, remedy = (texts_of(part, functions) for part in node.args[1:])
+                assert what is not None
+                assert remedy is not None
+                text = f"{what[0]} would take {{}} of memory. {remedy[0]}"
+                yield Message(f"{path.name}:{node.lineno}", "TooBigError", text, what[1] + 2)
             kind, argument = _raised(node)
             if kind in CLASSES and argument is not None and (
                 found := texts_of(argument, functions)

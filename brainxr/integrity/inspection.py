@@ -13,9 +13,9 @@ from brainxr.errors import SliceGapWarning, StackError, StoreError, VolumeError
 from brainxr.find import find_volume, may_be_no_stack
 from brainxr.integrity import checks
 from brainxr.integrity.checks import CheckReport, Problem
-from brainxr.integrity.slicestats import Finding, SliceStats, describe, find_odd
+from brainxr.integrity.slicestats import BYTES_BESIDE, Finding, SliceStats, describe, find_odd
 from brainxr.lazy.lazyarray import StackArray
-from brainxr.lazy.slabs import Slab, cut, in_parallel
+from brainxr.lazy.slabs import Slab, cut, in_parallel, refuse_big_parts
 from brainxr.lazy.volume import Volume
 from brainxr.progress import with_progress
 from brainxr.stacks.slices import PathLike
@@ -105,6 +105,8 @@ def check(
     ------
     EmptyStackError, StackError, StoreError, VolumeError
         When there is nothing to check.
+    TooBigError
+        When the slices that are decoded at a time would not fit in memory.
 
     Examples
     --------
@@ -173,10 +175,12 @@ def _deep(
 ) -> DeepReport:
     """Decode these planes along the first axis, and say what there is to say."""
     grain = [array.source.grain[a] for a in array.order]
-    by_slab = [
-        (slab, [p for p in places if p.index in slab.planes])
-        for slab in cut(array.shape, (grain[0], array.shape[1]), array.dtype.itemsize)
-    ]
+    slabs = cut(array.shape, (grain[0], array.shape[1]), array.dtype.itemsize)
+    together = 1 if grain[0] == 1 else len(slabs[0].planes)
+    refuse_big_parts(
+        (together, *array.shape[1:]), array.dtype.itemsize + BYTES_BESIDE, len(slabs) * together
+    )
+    by_slab = [(slab, [p for p in places if p.index in slab.planes]) for slab in slabs]
     jobs = [(slab, inside) for slab, inside in by_slab if inside]
     found = in_parallel(partial(_look_at, array), jobs)
     bar = with_progress(found, "check", "slab", progress, len(jobs))

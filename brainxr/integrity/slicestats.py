@@ -17,6 +17,10 @@ PERCENTILES = (1, 50, 99)
 # volume that hardly varies has no outliers.
 NEIGHBOURS, TOO_MUCH, AT_LEAST = 3, 8.0, 0.05
 
+# Bytes of memory that a voxel takes beside its own while its slice is described: of most types
+# a copy in float64, and another one that is sorted for the percentiles.
+BYTES_BESIDE = 16
+
 Kind: TypeAlias = Literal["empty", "constant", "repeated", "outlier"]
 
 

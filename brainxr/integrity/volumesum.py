@@ -16,7 +16,7 @@ from brainxr.errors import GeometryError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS, Lattice
 from brainxr.lazy.lazyarray import StackArray
-from brainxr.lazy.slabs import Slab, cut, in_parallel
+from brainxr.lazy.slabs import Slab, cut, in_parallel, refuse_big_parts
 from brainxr.lazy.unloaded import stack_of
 from brainxr.progress import with_progress
 
@@ -68,6 +68,8 @@ def checksum(volume: xr.DataArray, *, progress: bool | None = None) -> str:
         When there are other axes, or a coordinate has no unit of length.
     SliceReadError, InconsistentStackError, StoreReadError
         When a slice or chunk can't be read.
+    TooBigError
+        When what is decoded together would not fit in memory.
 
     Examples
     --------
@@ -83,9 +85,11 @@ def checksum(volume: xr.DataArray, *, progress: bool | None = None) -> str:
     found = hashlib.sha256(_header(volume, dtype).encode("ascii"))
     read, grain = _reader(volume)
     slabs = cut(volume.shape, grain, dtype.itemsize)
+    part = len(slabs[0].planes), len(slabs[0].bands[0]), volume.shape[2]
+    refuse_big_parts(part, dtype.itemsize, len(slabs))
     digests = in_parallel(partial(_digests, read, dtype), slabs)
-    for part in with_progress(digests, "checksum", "slab", progress, len(slabs)):
-        found.update(part)
+    for digest in with_progress(digests, "checksum", "slab", progress, len(slabs)):
+        found.update(digest)
     return PREFIX + found.hexdigest()
 
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-import psutil
 import xarray as xr
 
 from brainxr.errors import TooBigError
 from brainxr.lazy.lazyarray import StackArray
+from brainxr.lazy.memory import available_memory
 from brainxr.lazy.unloaded import stack_of
 
 
@@ -100,15 +100,37 @@ def refuse_too_big(data: xr.DataArray, dims: Sequence[Hashable], planes: int = 1
     """
     sizes = [data.sizes[dim] for dim in dims]
     needed = planes * math.prod(sizes) * data.dtype.itemsize
-    available = psutil.virtual_memory().available
+    shape = " x ".join(f"{dim} {size}" for dim, size in zip(dims, sizes, strict=True))
+    step = math.ceil(math.sqrt(needed / max(1, available_memory()))) + 1
+    every = ", ".join(f"{dim}=slice(None, None, {step})" for dim in dims)
+    refuse_beyond_memory(
+        needed,
+        f"{planes} plane{'s' if planes > 1 else ''} of {shape} {data.dtype}",
+        f"Select a part with .sel(...), or every {step}th row and column: data.isel({every}).",
+    )
+
+
+def refuse_beyond_memory(needed: int, what: str, remedy: str) -> None:
+    """Refuse to begin what would take more memory than there is.
+
+    Parameters
+    ----------
+    needed : int
+        Bytes.
+    what : str
+        That takes them, as a message begins.
+    remedy : str
+        A sentence.
+
+    Raises
+    ------
+    TooBigError
+    """
+    available = available_memory()
     if needed > available:
-        shape = " x ".join(f"{dim} {size}" for dim, size in zip(dims, sizes, strict=True))
-        step = math.ceil(math.sqrt(needed / available)) + 1
-        every = ", ".join(f"{dim}=slice(None, None, {step})" for dim in dims)
         raise TooBigError(
-            f"{planes} plane{'s' if planes > 1 else ''} of {shape} {data.dtype} would take "
-            f"{show_bytes(needed)} of memory, and {show_bytes(available)} are available. Select a "
-            f"part with .sel(...), or every {step}th row and column: data.isel({every})."
+            f"{what} would take {show_bytes(needed)} of memory, and {show_bytes(available)} are "
+            f"available. {remedy}"
         )
 
 

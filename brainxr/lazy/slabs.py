@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from brainxr.files.pool import workers
+from brainxr.lazy.cost import refuse_beyond_memory
 
 # Bytes of what a thread reads at a time: many rows of a slice, or a few chunks of a store.
 SLAB_BYTES = 32 << 20
@@ -56,6 +58,30 @@ def cut(shape: Sequence[int], grain: Sequence[int], itemsize: int) -> list[Slab]
     rows = _multiple(SLAB_BYTES // (planes * a_row), grain[1])
     bands = tuple(range(r, min(r + rows, height)) for r in range(0, height, rows))
     return [Slab(range(z, min(z + planes, depth)), bands) for z in range(0, depth, planes)]
+
+
+def refuse_big_parts(shape: Sequence[int], itemsize: int, parts: int) -> None:
+    """Refuse parts of which not even one a thread fits in memory.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Planes, rows and columns that are decoded together.
+    itemsize : int
+        Bytes of a voxel, with all that is made of it.
+    parts : int
+        How many there are.
+
+    Raises
+    ------
+    TooBigError
+    """
+    threads = min(workers(), parts)
+    refuse_beyond_memory(
+        threads * math.prod(shape) * itemsize,
+        f"{' x '.join(map(str, shape))} voxels at a time in each of {threads} threads",
+        "Select a part, or convert the volume to OME-Zarr, which is read in small chunks.",
+    )
 
 
 def _multiple(count: int, grain: int) -> int:

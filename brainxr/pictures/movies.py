@@ -22,6 +22,7 @@ import xarray as xr
 from brainxr.contrast import chosen_limits
 from brainxr.errors import GeometryError, MissingExtraError
 from brainxr.lazy.ahead import one_ahead
+from brainxr.lazy.cost import refuse_beyond_memory
 from brainxr.pictures.planes import (
     CutPlane,
     axes_of,
@@ -49,7 +50,7 @@ FASTEST_GIF = 50
 
 # Planes are read together, since a slice on disk may have a row of each: as many as this
 # holds. While one block is drawn the next is read, so memory holds two or three of them.
-BLOCK_BYTES = 64_000_000
+BLOCK_BYTES, BLOCKS_AT_ONCE = 64_000_000, 3
 
 # Planes from which the contrast is estimated.
 SAMPLED_PLANES = 9
@@ -114,6 +115,8 @@ def movie(
         When the folder is not there, or the disk is full.
     FileExistsError
         When there is something at `path`, and `overwrite` was not said.
+    TooBigError
+        When the planes that are read ahead would not fit in memory.
     MissingExtraError
         When PyAV, Pillow or matplotlib is not installed, or PyAV without H.264.
 
@@ -169,14 +172,15 @@ def _frames(
     volume: xr.DataArray, planes: list[CutPlane], axis: str, size: int,
     style: tuple[str, float | None, float | None],
 ) -> Frames:  # fmt: skip
-    """How to draw them; reads a few planes for the contrast."""
+    """How to draw them; reads a few planes for the contrast, and refuses what is too big."""
     from brainxr.pictures.frames import Frames, scale_of
     from brainxr.pictures.plot import colour_table, font_file
 
     cmap, vmin, vmax = style
     colours = colour_table(cmap)  # an unknown name is told before anything is read
+    scale = scale_of(planes[0], size)
+    _refuse_too_big(planes[0].thin(scale), len(planes), volume.dtype.itemsize)
     if vmin is None or vmax is None:
-        scale = scale_of(planes[0], size)
         some = planes_along(volume, axes_of(volume), axis, SAMPLED_PLANES)
         images = read_planes(volume.variable, [plane.thin(scale) for plane in some])
     else:
@@ -184,7 +188,27 @@ def _frames(
     return Frames.of(planes, size, chosen_limits(images, vmin, vmax), colours, font_file())
 
 
+def _refuse_too_big(plane: CutPlane, planes: int, itemsize: int) -> None:
+    """Refuse planes of which not even the few that are read ahead fit in memory."""
+    shape = _shape(plane)
+    together = min(planes, BLOCKS_AT_ONCE * _planes_of_block(plane, itemsize))
+    refuse_beyond_memory(
+        together * math.prod(shape) * itemsize,
+        f"{together} planes of {shape[0]} x {shape[1]}, which a movie reads ahead,",
+        "Draw smaller ones: select a part, or every second row and column.",
+    )
+
+
 # --- reading ahead ----------------------------------------------------------------
+
+
+def _shape(plane: CutPlane) -> list[int]:
+    """Rows and columns of it that are read."""
+    return [len(np.arange(a.lattice.k.size)[a.indexer]) for a in plane.axes]
+
+
+def _planes_of_block(plane: CutPlane, itemsize: int) -> int:
+    return max(1, BLOCK_BYTES // (math.prod(_shape(plane)) * itemsize))
 
 
 def _draw_all(
@@ -192,8 +216,7 @@ def _draw_all(
 ) -> Iterator[RGB]:
     from brainxr.pictures.frames import text_of
 
-    shape = [len(np.arange(a.lattice.k.size)[a.indexer]) for a in frames.plane.axes]
-    many = max(1, BLOCK_BYTES // (math.prod(shape) * volume.dtype.itemsize))
+    many = _planes_of_block(frames.plane, volume.dtype.itemsize)
     parts = [slice(i, i + many) for i in range(0, len(planes), many)]
     read = partial(_read_block, volume.variable, axis, frames.plane)
     places = iter(planes)

@@ -10,6 +10,7 @@ Pure: layers are known by what they have, and napari is not imported.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -23,6 +24,7 @@ from dask.base import is_dask_collection
 from brainxr.errors import GeometryError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS, OFF_GRID_IN_VOXELS, VoxelGrid
+from brainxr.lazy.cost import refuse_beyond_memory
 from brainxr.viewing.added import drawn_on, is_unitless, shown_by
 from brainxr.viewing.layers import Axis, layer_dims, shows
 
@@ -112,11 +114,13 @@ def labels(layer: Labels, volume: xr.DataArray | None = None) -> xr.DataArray:
         When the layer has no unit, is turned, or has other voxels than `volume`.
     TypeError
         When it is no labels layer.
+    TooBigError
+        When its values are not in memory yet, and would not fit there.
     """
     if not hasattr(layer, "selected_label"):
         raise TypeError(f"Expected a napari labels layer, found {type(layer).__name__}.")
     placed = Placed.of(layer)
-    values = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    values = _in_memory(layer.data[0] if layer.multiscale else layer.data)
     if volume is not None:
         return _on_voxels(values, placed, volume)
     known = drawn_on(layer)
@@ -124,6 +128,17 @@ def labels(layer: Labels, volume: xr.DataArray | None = None) -> xr.DataArray:
         return _by_itself(values, placed) if known is None else _on_voxels(values, placed, known)
     except OtherVoxelsError:
         return _by_itself(values, placed)
+
+
+def _in_memory(values: Any) -> npt.NDArray[Any]:
+    if not isinstance(values, np.ndarray):
+        shape = " x ".join(map(str, values.shape))
+        refuse_beyond_memory(
+            math.prod(values.shape) * np.dtype(values.dtype).itemsize,
+            f"The labels, {shape} {values.dtype},",
+            "Crop the layer first, or take what it was made of: layer.data.",
+        )
+    return np.asarray(values)
 
 
 def points(layer: Points) -> pd.DataFrame:

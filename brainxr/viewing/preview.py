@@ -21,6 +21,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.lazy.cost import refuse_beyond_memory
 from brainxr.lazy.laidout import LaidOut, Places, on_places
 from brainxr.lazy.lazyarray import StackArray
 
@@ -199,7 +200,18 @@ class Preview:
         """Read it piece by piece: the coarse picture, nothing after each piece, the fine one.
 
         It may be stopped after any of them.
+
+        Raises
+        ------
+        TooBigError
+            When the fine one would not fit in memory.
         """
+        shape = " x ".join(map(str, self.fine.shape))
+        refuse_beyond_memory(
+            math.prod(self.fine.shape) * self.fine.dtype.itemsize,
+            f"The volume in three dimensions, {shape} {self.fine.dtype},",
+            "Look at a part of it, or at a coarser one: brainxr.view(data, preview='100 MB').",
+        )
         yield np.ascontiguousarray(self.coarse.read())
         filled = np.empty(self.fine.shape, self.fine.dtype)
         for part in _pieces(self.fine):

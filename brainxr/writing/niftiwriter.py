@@ -29,6 +29,7 @@ from brainxr.nifti.affine import GROWS, WORLD, to_affine
 from brainxr.nifti.header import can_hold, new_header
 from brainxr.progress import with_progress
 from brainxr.stacks.slices import PathLike
+from brainxr.writing.budget import refuse_budget
 from brainxr.writing.gzipwriter import GzipWriter
 from brainxr.writing.scratch import computed_once
 from brainxr.writing.storing import VERSION
@@ -121,6 +122,7 @@ def to_nifti(
     header = _header(data, volume, version)
     budget = parse_bytes(memory)
     most = _planes_that_fit(volume, budget)
+    refuse_budget(budget, volume)
     packs = target.name.lower().endswith(".gz")
     through_disk = max(_depths(volume), default=0) > most
     copies = (not packs) + through_disk

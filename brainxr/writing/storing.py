@@ -28,11 +28,12 @@ from brainxr.stores.ngff import VERSIONS, Channel, Image, Level, Version, coarse
 from brainxr.writing.arraymeta import STORABLE, array_files, group_files, to_json
 from brainxr.writing.blocking import SHARD, Axis, Blocking, per_axis, plan, transposed, unsharded
 from brainxr.writing.boxwriter import BoxWriter
+from brainxr.writing.budget import refuse_budget
 from brainxr.writing.pyramid import METHODS, Method, scale_factors
 from brainxr.writing.shards import CODECS, CodecName, Packing
 from brainxr.writing.sources import places_read, token_of
 from brainxr.writing.target import Target
-from brainxr.writing.tasks import write_missing
+from brainxr.writing.tasks import cluster, write_missing
 
 MEMORY = "1 GiB"
 
@@ -147,12 +148,14 @@ class Pyramid:
         self, store: Target, overwrite: bool, progress: bool, callback: Callback | None
     ) -> None:
         """Write what is not there yet, and put the store in its place."""
+        memory = parse_bytes(self.options.memory)
+        if cluster() is None:  # else it is what each worker may take
+            refuse_budget(memory, self.data)
         store.begin(self.recipe, overwrite)
         writer = BoxWriter(
             store, self.blocking, self.packing, self.options.method, self.image.version,
             self.source, self.options.first,
         )  # fmt: skip
-        memory = parse_bytes(self.options.memory)
         write_missing(writer, self.data, memory, overwrite, progress, callback)
         self._write_metadata(store)
         store.publish()

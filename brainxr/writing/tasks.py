@@ -152,7 +152,7 @@ def run_boxes(
         Is given each box when it is written, in this thread or another one.
     """
     tasks = _tasks(writer, data, boxes)
-    client = _client()
+    client = cluster()
     if client is None:
         _run_here(tasks, _at_once(writer, data, memory), finished)
     else:
@@ -210,7 +210,7 @@ def _run_there(client: Any, tasks: dict[str, Delayed], finished: Callable[[Box],
         client.cancel(futures)
 
 
-def _client() -> Any:
+def cluster() -> Any:
     """The client of a cluster, if somebody made one."""
     if "distributed" not in sys.modules:
         return None

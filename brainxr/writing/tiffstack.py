@@ -20,10 +20,11 @@ from brainxr.stacks.calibration import SlicePlace
 from brainxr.stacks.slices import PathLike, find_slices
 from brainxr.stacks.tiff import read_header
 from brainxr.stores.zarrstore import Location, is_store
+from brainxr.writing.budget import refuse_budget
 from brainxr.writing.sliceplan import SlicePlan
 from brainxr.writing.slicewriter import SliceWriter
 from brainxr.writing.sources import places_read, refuse_inside
-from brainxr.writing.tasks import write_missing
+from brainxr.writing.tasks import cluster, write_missing
 from brainxr.writing.unfinished import Unfinished
 from brainxr.writing.wholefile import refuse_full_disk
 
@@ -118,6 +119,8 @@ def to_tiff(
         )
     plan = SlicePlan.of(data, along, os.path.basename(there.path), parse_bytes(memory))
     refuse_inside(there, places_read(plan.data, plan.source))
+    if cluster() is None:  # else it is what each worker may take
+        refuse_budget(plan.memory, plan.data)
     store = Unfinished(there.path, is_our_stack, "stack that brainxr wrote")
     if compression is None:  # what it comes to when it is compressed nobody knows
         refuse_full_disk(plan.bytes_without(store.finished()), Path(there.path).parent)
