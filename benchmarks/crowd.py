@@ -2,13 +2,11 @@
 
 Every selection is compared with a twin in memory. Children are forked from a process that
 has read already, whose threads they don't have, and spawned, to which the volume is pickled.
-They are forked before the threads begin: Python 3.11 itself holds locks for a moment
-(``functools.cached_property``), and a copy of one that is held is never free.
+They are started while the threads read, so that a fork copies locks that are held.
 """
 
 from __future__ import annotations
 
-import argparse
 import faulthandler
 import gc
 import multiprocessing
@@ -30,18 +28,26 @@ import tifffile
 import xarray as xr
 
 import brainxr
-from benchmarks.page import write_block
+from benchmarks import page
 
 DESCRIPTION = """\
 Read random selections of a volume from 16 threads and 4 processes at a time (two
-forked, two spawned), and compare each with the same of an array in memory. Descriptors and
-memory are counted when a third of the time is over, and at the end. The exit code is 1
-where a selection differs, a process doesn't end, or descriptors are left open.
+forked, two spawned, again and again while the threads read), and compare each with the same
+of an array in memory. Files that are open are counted at the end, and memory when a third of
+the time is over, and at the end. The exit code is 1 where a selection differs, a process
+doesn't end, files are left open, or memory grows by more than 64 MB.
 """
 
 SHAPE = (40, 211, 317)
 THREADS = 16
 METHODS = ("fork", "fork", "spawn", "spawn")
+
+# Seconds for which one process reads before another one takes its place.
+SHIFT = {"fork": 3.0, "spawn": 6.0}
+
+# MB that memory may grow by: what the threads' allocators keep. A selection that stayed a
+# hundred times would be more.
+GROWTH = 64.0
 
 # Seconds after the end until whoever hasn't answered is taken for stuck.
 PATIENCE = 120.0
@@ -78,7 +84,7 @@ class Outcome(NamedTuple):
 
     @property
     def is_failure(self) -> bool:
-        return bool(self.problems) or self.descriptors > 0
+        return bool(self.problems) or self.descriptors > 0 or self.growth > GROWTH
 
 
 def twin() -> npt.NDArray[np.uint16]:
@@ -168,26 +174,41 @@ def crowd(name: str, folder: Path, seconds: float, threads: int = THREADS) -> Ou
     path = folder / f"volume-{zlib.crc32(name.encode()):08x}"
     VOLUMES[name](path.with_suffix(".ome.zarr") if "Zarr" in name else path)
     volume = brainxr.open(path.with_suffix(".ome.zarr") if "Zarr" in name else path)
-    volume.isel(x=0).load()  # the parent has threads of its own before anybody is forked
-    values, start = twin(), time.time()
-    tallies: list[Tally | None] = [None] * threads
+    volume.isel(x=0).load()  # what is imported at the first read is there before anybody is forked
+    values, end = twin(), time.time() + seconds
+    tallies: list[list[Tally]] = [[] for _ in range(threads + len(METHODS))]
 
     def work(place: int) -> None:
-        tallies[place] = read_until(volume, values, start + seconds, place)
+        if place < threads:
+            tallies[place] += [read_until(volume, values, end, place)]
+        else:
+            _shifts(METHODS[place - threads], volume, end, 1000 * place, tallies[place])
 
-    children = [_Child(how, volume, start + seconds, 1000 + i) for i, how in enumerate(METHODS)]
-    readers = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(threads)]
-    for reader in readers:
-        reader.start()
-    watch = _Watch(start + seconds / 3)
-    for reader in readers:
-        reader.join(max(0.0, start + seconds + PATIENCE - time.time()))
-    found = [Tally(0, "a thread is stuck") if t is None else t for t in tallies]
-    found += [child.tally() for child in children]
+    workers = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(len(tallies))]
+    watch = _Watch(end - seconds * 2 / 3)
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(max(0.0, end + 2 * PATIENCE - time.time()))
+    return _outcome(name, tallies, threads, watch)
+
+
+def _shifts(
+    method: str, volume: xr.DataArray, end: float, seed: int, tallies: list[Tally]
+) -> None:  # fmt: skip
+    """One process after the other, until the end; each reads for a while."""
+    while not tallies or time.time() < end:
+        until = min(end, time.time() + SHIFT[method])
+        tallies.append(_Child(method, volume, until, seed + len(tallies)).tally())
+
+
+def _outcome(name: str, tallies: list[list[Tally]], threads: int, watch: _Watch) -> Outcome:
+    stuck = [Tally(0, "a thread is stuck") for one in tallies if not one]
+    found = [tally for one in tallies for tally in one] + stuck
     problems = tuple(tally.problem for tally in found if tally.problem is not None)
-    descriptors, growth = watch.growth()
+    children = sum(map(len, tallies[threads:]))
     total = sum(tally.selections for tally in found)
-    return Outcome(name, total, len(children), descriptors, growth, problems)
+    return Outcome(name, total, children, *watch.growth(), problems)
 
 
 class _Child:
@@ -266,39 +287,29 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def markdown(outcomes: Sequence[Outcome], seconds: float) -> str:
-    """What came of it, for a page."""
-    rule = ("---", *["---:"] * (len(HEADINGS) - 1))
-    lines = [
-        (o.name, str(o.selections), str(o.children), str(o.descriptors), f"{o.growth:+.1f}",
-         str(len(o.problems)))
-        for o in outcomes
-    ]  # fmt: skip
-    table = "\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, rule, *lines))
-    command = f"`python -m benchmarks.crowd --seconds {seconds:g}`"
-    return f"{command}, {time.strftime('%Y-%m-%d')}:\n\n{table}"
+def table(outcomes: Sequence[Outcome]) -> str:
+    """What came of it, in Markdown."""
+    lines = [(*one[:4], f"{one.growth:+.1f}", len(one.problems)) for one in outcomes]
+    return page.table(HEADINGS, lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.crowd", description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = page.parser("crowd", DESCRIPTION)
     parser.add_argument("--seconds", type=float, default=60, help="of each volume (default: 60)")
     parser.add_argument("--only", choices=list(VOLUMES), help="only this volume")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="renew the table in a page")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="brainxr-crowd-") as folder:
         names = [options.only] if options.only else list(VOLUMES)
         outcomes = [crowd(name, Path(folder), options.seconds) for name in names]
-    print(markdown(outcomes, options.seconds))
-    if options.write:
-        write_block(options.write, "crowd", markdown(outcomes, options.seconds))
-    for outcome in outcomes:
-        for problem in outcome.problems:
-            print(f"WRONG: {outcome.name}: {problem}", file=sys.stderr)
-    return 1 if any(outcome.is_failure for outcome in outcomes) else 0
+    wrong = [
+        f"{one.name}: {problem}"
+        for one in outcomes if one.is_failure
+        for problem in one.problems or ["files are left open, or memory grew"]
+    ]  # fmt: skip
+    only = f' --only "{options.only}"' if options.only else ""
+    command = f"--seconds {options.seconds:g}{only}"
+    return page.publish("crowd", command, table(outcomes), options.write, wrong)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import psutil
 from tqdm import tqdm
 
+from benchmarks import page
 from benchmarks.fuzzing import HANG, Attempt, Verdict, serve
 from benchmarks.mutants import FAMILIES
-from benchmarks.page import write_block
 
 DESCRIPTION = """\
 Open and read files of which some bytes were changed, and judge what comes of it.
@@ -69,28 +69,25 @@ class Finding(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     families = [name for name in FAMILIES if options.only is None or options.only == name]
     if not families:
-        _parser().error(f"--only {options.only!r} is none of {', '.join(FAMILIES)}.")
+        parser.error(f"--only {options.only!r} is none of {', '.join(FAMILIES)}.")
     each = range(options.first, options.first + -(-options.count // len(families)))
-    wanted = [(family, number) for number in each for family in families]
+    wanted = [(family, number) for number in each for family in families][: options.count]
     with (
         _folder(options.keep) as folder,
         tqdm(total=len(wanted), unit="mutant", disable=None) as bar,
     ):
         found = run(wanted, folder, options.seed, options.workers, bar.update)
-    print(describe(found))
-    if options.write:
-        write_block(options.write, "fuzz", markdown(found, options.seed))
-    return 1 if any(finding.verdict.is_failure for finding in found) else 0
+    wrong = [finding for finding in found if finding.verdict.is_failure]
+    command = f"--count {len(found)} --seed {options.seed}"
+    return page.publish("fuzz", command, table(found), options.write, wrong)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.fuzz", description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = page.parser("fuzz", DESCRIPTION)
     add = parser.add_argument
     add("--count", type=int, default=20_000, help="mutants, of all families (default: 20000)")
     add("--first", type=int, default=0, help="number of the first of each family (default: 0)")
@@ -98,7 +95,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", metavar="FAMILY", help="only mutants of this family")
     add("--workers", type=int, default=1, help="processes that read (default: 1)")
     add("--keep", metavar="FOLDER", help="where mutants are made; that of a crash stays there")
-    add("--write", type=Path, metavar="PAGE", help="renew the table in a page of the documents")
     return parser  # fmt: skip
 
 
@@ -213,23 +209,9 @@ GOOD = ("as it was", "as others", "refused", "unjudged")
 HEADINGS = ("family", "mutants", *GOOD, "findings", "longest, s", "most, MB")
 
 
-def describe(found: Sequence[Finding]) -> str:
-    """What came of it, as text."""
-    lines = [HEADINGS, *_lines(found)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) for line in lines
-    )
-
-
-def markdown(found: Sequence[Finding], seed: int) -> str:
-    """What came of it, for a page."""
-    rule = ("---", *["---:"] * (len(HEADINGS) - 1))
-    table = "\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, rule, *_lines(found)))
-    return (
-        f"`python -m benchmarks.fuzz --count {len(found)} --seed {seed}`, "
-        f"{time.strftime('%Y-%m-%d')}:\n\n{table}"
-    )
+def table(found: Sequence[Finding]) -> str:
+    """What came of it, in Markdown."""
+    return page.table(HEADINGS, _lines(found))
 
 
 def _lines(found: Sequence[Finding]) -> list[tuple[str, ...]]:
