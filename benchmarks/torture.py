@@ -15,7 +15,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections import Counter
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.page import write_block
 from benchmarks.peers import PEERS
 from benchmarks.window import REPOSITORY
 
@@ -35,8 +35,6 @@ from torture.case import FOLDER, Case, Refused, Values, home, locked
 from torture.writers import has
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
-BEGIN = "<!-- torture: begin (written by python -m benchmarks.torture --write) -->"
-END = "<!-- torture: end -->"
 
 # What somebody can be: as good as asked for, or less, down to the worst.
 PASSES, WARNS, CLEAR, OBSCURE, WRONG, HANGS, NOT_CLAIMED, MISSING = OUTCOMES = (
@@ -319,17 +317,13 @@ def write_page(answers: Mapping[str, Mapping[str, str]]) -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     legend = ", ".join(f"{sign} {one}" for one, sign in SIGNS.items())
     parts = [
-        BEGIN, f"{len(CASES)} cases, {time.strftime('%Y-%m-%d')}; {versions}.", table(answers),
+        f"`python -m benchmarks.torture --write`, {time.strftime('%Y-%m-%d')}: {len(CASES)} cases; "
+        f"{versions}.", table(answers),
         "Cases passed of those asked for, and how many are silently wrong (✗):",
         by_family(answers), f"<details><summary>Every case</summary>\n\n{legend}.",
-        every_case(answers), "</details>", END,
+        every_case(answers), "</details>",
     ]  # fmt: skip
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    with tempfile.NamedTemporaryFile("w", dir=PAGE.parent, delete=False, encoding="utf-8") as file:
-        file.write(before + "\n\n".join(parts) + after)
-    os.replace(file.name, PAGE)
+    write_block(PAGE, "torture", "\n\n".join(parts))
 
 
 if __name__ == "__main__":
