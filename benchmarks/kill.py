@@ -37,7 +37,7 @@ when something appears beside the result until the end: nothing can be lost whil
 is being opened. The exit code is 1 where anything is wrong.
 """
 
-SHAPE = (96, 150, 170)
+SHAPE = (64, 80, 96)
 
 # Imported once, so that the moments are those of writing.
 PRELOADED = ["brainxr.writing.convert", "brainxr.writing.tiffstack", "brainxr.pictures.frames",
@@ -114,7 +114,7 @@ def volume(kind: int) -> xr.DataArray:
 
 def _write_store(place: Path, kind: int, overwrite: bool, **options: Any) -> None:
     volume(kind).brain.to_ome_zarr(
-        place, progress=False, chunks=16, memory="8 MiB", overwrite=overwrite, **options
+        place, progress=False, chunks=16, memory="4 MiB", overwrite=overwrite, **options
     )
 
 
@@ -128,7 +128,7 @@ def _write_0_4(place: Path, kind: int, overwrite: bool) -> None:
 
 def _write_levels(place: Path, kind: int, overwrite: bool) -> None:
     stack = place.with_name(place.name.removesuffix(".levels.ome.zarr"))
-    brainxr.open(stack).brain.build_levels(beside=True, progress=False, memory="8 MiB")
+    brainxr.open(stack).brain.build_levels(beside=True, progress=False, memory="4 MiB")
 
 
 def _prepare_stack(folder: Path) -> None:
@@ -136,18 +136,18 @@ def _prepare_stack(folder: Path) -> None:
 
 
 def _write_tiff(place: Path, kind: int, overwrite: bool) -> None:
-    volume(kind).brain.to_tiff(place, progress=False, memory="8 MiB", overwrite=overwrite)
+    volume(kind).brain.to_tiff(place, progress=False, memory="4 MiB", overwrite=overwrite)
 
 
 def _write_packed_tiff(place: Path, kind: int, overwrite: bool) -> None:
     volume(kind).brain.to_tiff(
-        place, progress=False, along="y", compression="deflate", memory="8 MiB",
+        place, progress=False, along="y", compression="deflate", memory="4 MiB",
         overwrite=overwrite,
     )  # fmt: skip
 
 
 def _write_nifti(place: Path, kind: int, overwrite: bool) -> None:
-    volume(kind).brain.to_nifti(place, progress=False, memory="2 MiB", overwrite=overwrite)
+    volume(kind).brain.to_nifti(place, progress=False, memory="256 KiB", overwrite=overwrite)
 
 
 def _write_movie(place: Path, kind: int, overwrite: bool) -> None:
