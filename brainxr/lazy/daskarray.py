@@ -12,10 +12,10 @@ Any arithmetic gives an ordinary dask array.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from functools import cached_property
 from operator import getitem
 from typing import Any, Self
@@ -263,9 +263,21 @@ def _begin_anew() -> None:
     dask.threaded.pools_lock = threading.Lock()
     dask.tokenize.tokenize_lock = threading.RLock()
     if sys.version_info < (3, 12):  # from then on a cached property has no lock
-        for one in gc.get_objects():
-            if issubclass(type(one), cached_property):
-                one.lock = threading.RLock()
+        for one in _cached_properties():
+            one.lock = threading.RLock()
+
+
+_AT_WORK = {"brainxr", "dask", "distributed", "numpy", "pandas", "tifffile", "xarray", "zarr"}
+
+
+def _cached_properties() -> Iterator[Any]:
+    """Those of the classes that are at work when something is read."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in _AT_WORK:
+            classes = [one for one in vars(module).values() if isinstance(one, type)]
+            for one in (each for kind in classes for each in vars(kind).values()):
+                if isinstance(one, cached_property):
+                    yield one
 
 
 if hasattr(os, "register_at_fork"):
