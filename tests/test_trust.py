@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import tifffile
 from stores import make_store
+from tqdm import tqdm
 
 import brainxr
 from benchmarks import crowd, fuzz, kill
@@ -370,3 +371,21 @@ def test_a_forked_process_has_locks_of_its_own(make_stack: Any) -> None:
     child.join()
     here.close()
     there.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is forked there")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_nobody_waits_for_a_bar_that_is_not_shown(tmp_path: Path) -> None:
+    """tqdm's lock is one for all forked processes, and stays locked by one that was killed."""
+    volume = kill.volume(0)[:5, :9, :9]
+    context: Any = multiprocessing.get_context("fork")
+
+    def write() -> None:
+        volume.brain.to_tiff(tmp_path / "made", progress=False)
+        volume.brain.to_nifti(tmp_path / "made.nii", progress=False)
+
+    with tqdm.get_lock():
+        child = context.Process(target=write, daemon=True)
+        child.start()
+        child.join(120)
+    assert child.exitcode == 0, "the child waits for the lock of a bar"
