@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -148,6 +148,23 @@ def byte_bar(
 
 def _is_shown(progress: bool | None) -> bool:
     return sys.stderr.isatty() if progress is None else progress
+
+
+def with_callback(
+    items: Iterable[T], sizes: Sequence[int], callback: Callback | None
+) -> Iterator[T]:
+    """The same items, of so many bytes each; a callback is told before the first, and after each.
+
+    What it raises ends it.
+    """
+    done = 0
+    if callback is not None:
+        callback(Progress(0, len(sizes), 0, sum(sizes)))
+    for number, (item, size) in enumerate(zip(items, sizes, strict=True), 1):
+        yield item
+        done += size
+        if callback is not None:
+            callback(Progress(number, len(sizes), done, sum(sizes)))
 
 
 def _tqdm() -> Any:

@@ -422,3 +422,22 @@ def test_a_client_does_the_work(tmp_path: Path) -> None:
     ):
         path = to_nifti(data.chunk(z=8) * 2, tmp_path / "a.nii.gz")
     assert_in_place(path, data * 2)
+
+
+def test_a_callback_is_told_and_can_end_it(tmp_path: Path, monkeypatch) -> None:
+    data = volume()
+    monkeypatch.setattr(niftiwriter, "SLAB_BYTES", 1)
+    told: list[Any] = []
+    to_nifti(data, tmp_path / "a.nii", callback=told.append)
+    a_slab, n = data.nbytes // data.sizes["z"], data.sizes["z"]
+    assert [(p.done, p.total, p.bytes_done, p.bytes_total) for p in told] == [
+        (i, n, i * a_slab, data.nbytes) for i in range(n + 1)
+    ]
+
+    def end(progress: Any) -> None:
+        if progress.done == 2:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        to_nifti(data, tmp_path / "b.nii.gz", callback=end)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]

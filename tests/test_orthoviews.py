@@ -53,12 +53,23 @@ def show() -> Iterator[Show]:
         settle()
         viewer.reset_view()
         settle()
-        return orthoviews.linked_views(viewer)
+        return linked_views(viewer)
 
     yield shown
     for viewer in opened:
         viewer.close()
     settle()
+
+
+def linked_views(viewer: ViewerModel) -> list[ViewerModel]:
+    """The three views of a window that was parted, its own first; else that one alone."""
+    from napari_orthogonal_views.ortho_view_manager import _VIEWER_MANAGERS
+
+    manager = _VIEWER_MANAGERS.get(viewer)
+    if manager is None or not manager.is_shown():
+        return [viewer]
+    others = (manager.right_widget, manager.bottom_widget)
+    return [viewer, *(widget.vm_container.viewer_model for widget in others)]
 
 
 def qt_viewer(views: list[ViewerModel], view: ViewerModel):
@@ -456,16 +467,16 @@ def test_hidden_and_shown_again(tmp_path: Path, show: Show, reads: Reads) -> Non
     viewer = views[0]
     checkbox = _VIEWER_MANAGERS[viewer].main_controls_widget.show_checkbox
     checkbox.click()
-    assert orthoviews.linked_views(viewer) == [viewer]
+    assert linked_views(viewer) == [viewer]
     viewer.dims.set_point(0, 1500)
     checkbox.click()
-    again = orthoviews.linked_views(viewer)
+    again = linked_views(viewer)
     assert len(again) == 3
     assert [view.dims.point[0] for view in again] == [1500] * 3
     assert again[1].layers[0].level_shapes.tolist()[1] == [20, 24, 56]
     assert again[2].canvas.overlays.text.text.startswith("coronal, y ")
     brainxr.view(volume, viewer, planes=True)  # asked for again: once is enough
-    assert len(orthoviews.linked_views(viewer)) == 3
+    assert len(linked_views(viewer)) == 3
 
 
 @pytest.mark.window
@@ -477,7 +488,7 @@ def test_a_window_that_is_open_is_parted(whole: xr.DataArray) -> None:
         from brainxr.plugin.commands import show_linked_planes
 
         show_linked_planes()
-        views = orthoviews.linked_views(viewer)
+        views = linked_views(viewer)
         assert [view.dims.point[0] for view in views] == [62_300] * 3
         settle()
         check_scale(views)
@@ -495,7 +506,7 @@ def test_a_window_in_which_nothing_is_yet(tmp_path: Path) -> None:
     try:
         orthoviews.link_planes(viewer)
         brainxr.view(brainxr.open(dotted(tmp_path / "a.zarr", (13, 21, 37))), viewer)
-        views = orthoviews.linked_views(viewer)
+        views = linked_views(viewer)
         assert [across(view) for view in views] == ["z", "x", "y"]
         shapes = [view.layers[0].level_shapes.tolist()[1] for view in views]
         assert shapes == [[40, 24, 28], [20, 24, 56], [20, 48, 28]]

@@ -27,7 +27,7 @@ def test_a_part_is_written_and_comes_back(vol: xr.DataArray, tmp_path: Path) -> 
     xr.testing.assert_identical(brainxr.open(there).compute(), vol[3:68].compute())
 
 
-@pytest.mark.parametrize("name", ["a.ome.zarr", "slices"])
+@pytest.mark.parametrize("name", ["a.ome.zarr", "slices", "a.nii", "a.nii.gz"])
 def test_stopped_it_leaves_nothing(vol: xr.DataArray, tmp_path: Path, name: str) -> None:
     def stop(done: int, total: int) -> None:
         if done:

@@ -80,6 +80,15 @@ def test_the_picture_is_the_plane(vol, values, tmp_path: Path, axis, at, index) 
 
 
 @pytest.mark.window
+@pytest.mark.parametrize("size", [(200, 200), (200, 900), (1400, 201)])
+def test_the_picture_has_the_size_that_was_asked_for(vol, tmp_path: Path, size) -> None:
+    window_or_skip()
+    path = brainxr.screenshot(vol, tmp_path / "a.png", size=size)
+    with Image.open(path) as picture:
+        assert picture.size == size
+
+
+@pytest.mark.window
 @pytest.mark.parametrize(("width", "is_wide"), [(300, False), (640, True)])
 def test_the_place_and_the_scale_bar_have_room(vol, tmp_path: Path, width, is_wide) -> None:
     window_or_skip()

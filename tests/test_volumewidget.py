@@ -258,11 +258,16 @@ def test_saved_and_shown_while_it_is_saved(
 
 
 @pytest.mark.window
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    # an ending that is typed counts, whichever way is chosen beside it
+    [("part.ome.zarr", "NIfTI"), ("part.nii.gz", "OME-Zarr"), ("part", "folder of TIFF slices")],
+)
 def test_cancelled_it_leaves_nothing(
-    vol: xr.DataArray, tmp_path: Path, window, monkeypatch
+    vol: xr.DataArray, tmp_path: Path, window, monkeypatch, name: str, chosen: str
 ) -> None:
     _, widget = window(vol)
-    ask_for(monkeypatch, tmp_path / "part.ome.zarr", "OME-Zarr")
+    ask_for(monkeypatch, tmp_path / name, chosen)
     gate = Gate(monkeypatch)
     click(widget.save)
     wait(gate.begun.is_set)
@@ -273,7 +278,7 @@ def test_cancelled_it_leaves_nothing(
     assert told() == []
     click(widget.save)  # and again, to the end
     wait(lambda: widget.job is None)
-    assert told() == [f"Wrote {tmp_path / 'part.ome.zarr'}"]
+    assert told() == [f"Wrote {tmp_path / name}"]
 
 
 @pytest.mark.window

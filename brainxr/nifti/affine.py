@@ -19,12 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.errors import GeometryError
+from brainxr.geometry.orientation import LETTERS
 
-# In the order of the world's coordinates, and which way each grows: in the words of
-# OME-NGFF's RFC 4.
+# In the order of the world's coordinates.
 WORLD = ("x", "y", "z")
-GROWS = {"x": "left-to-right", "y": "posterior-to-anterior", "z": "inferior-to-superior"}
-_LETTERS = {"x": "LR", "y": "PA", "z": "IS"}
 
 # An affine is taken as one without rotation where that moves no voxel by more than this.
 # Files keep affines with 7 digits, and programs that turn them there and back leave less.
@@ -107,7 +105,7 @@ class Placement:
     @property
     def letters(self) -> str:
         """Where the file's axes run to: ``"RAS"`` is right, anterior, superior."""
-        return "".join(_LETTERS[dim][dim not in self.falling] for dim in self.axes)
+        return "".join(LETTERS[dim][dim not in self.falling] for dim in self.axes)
 
     @property
     def degrees(self) -> float:

@@ -25,9 +25,10 @@ from brainxr.errors import (
 from brainxr.files.unpacked import has_index
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS, VoxelGrid
+from brainxr.geometry.orientation import GROWS, ROTATION
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.volume import NAME, Volume
-from brainxr.nifti.affine import GROWS, Placement, apart
+from brainxr.nifti.affine import Placement, apart
 from brainxr.nifti.header import NiftiHeader, read_nifti_header
 from brainxr.nifti.niftisource import NiftiSource
 from brainxr.stacks.slices import PathLike
@@ -156,7 +157,7 @@ def _attributes(
     if header.affine is not None:
         attrs["stored_orientation"] = placed.letters
     if placed.rotation is not None:
-        attrs["rotation"] = list(placed.rotation)
+        attrs[ROTATION] = list(placed.rotation)
     if header.is_scaled:
         attrs["stored_dtype"] = header.stored.newbyteorder("=").name
         attrs |= {"scl_slope": header.slope, "scl_inter": header.inter}

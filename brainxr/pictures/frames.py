@@ -76,13 +76,14 @@ class Frames:
         canvas = Image.fromarray(frame)
         pen = ImageDraw.Draw(canvas)
         self._write(pen, (self.font.size // 2, self.font.size // 2), text, "lt")
+        self._draw_letters(pen, text)
         self._draw_scale_bar(pen)
         return np.asarray(canvas)
 
     def _picture(self, image: npt.NDArray[Any]) -> RGB:
-        """The plane as a viewer shows it: rightwards and downwards, whichever way it is stored."""
+        """The plane as a viewer shows it, whichever way it is stored."""
         grid = on_grid(image, self.plane)
-        flips = tuple(slice(None, None, int(np.sign(axis.lattice.step))) for axis in self._axes)
+        flips = tuple(slice(None, None, 1 if ahead else -1) for ahead in self.plane.forward)
         shades = _shades(np.ma.getdata(grid)[flips], self.limits)
         picture = self.colours[self._resized(shades)]
         if grid.dtype.kind == "f":
@@ -96,14 +97,10 @@ class Frames:
 
     def _resized(self, shades: RGB) -> RGB:
         """Means of voxels where they are smaller than pixels, else their edges are seen."""
-        (top, bottom), (left, right) = (_span(axis) for axis in self._axes)
+        (top, bottom), (left, right) = map(_span, self.plane.axes, self.plane.forward)
         box = (left, top, right, bottom)
         resized = Image.fromarray(shades).resize(self.size, Image.Resampling.BOX, box=box)
         return np.asarray(resized)
-
-    @property
-    def _axes(self) -> tuple[PlaneAxis, PlaneAxis]:
-        return self.plane.axes
 
     @property
     def _corner(self) -> tuple[int, int]:
@@ -125,6 +122,21 @@ class Frames:
         # the label is in the middle of the bar, as far as the frame has room for it
         middle = min(right - pixels / 2, self.frame_size[0] - self.font.getlength(label) / 2 - 2)
         self._write(pen, (middle, bottom - 2 * thick), label, "mb")
+
+    def _draw_letters(self, pen: ImageDraw.ImageDraw, text: str) -> None:
+        """What of a body lies at the edges of the plane, where it is known."""
+        (left, top), (across, down), margin = self._corner, self.size, self.font.size // 2
+        middle, right, bottom = left + across / 2, left + across, top + down
+        beside = self.font.getlength(text) + 2 * margin < middle
+        places = {
+            "left": ((left + margin, top + down / 2), "lm"),
+            "right": ((right - margin, top + down / 2), "rm"),
+            "top": ((middle, max(top, 0 if beside else self.font.size) + margin), "mt"),
+            "bottom": ((middle, bottom - margin), "mb"),
+        }
+        for edge, letter in self.plane.letters.items():
+            at, anchor = places[edge]
+            self._write(pen, at, letter, anchor)
 
     def _write(self, pen: ImageDraw.ImageDraw, at: Any, text: str, anchor: str) -> None:
         # white on a black rim can be read on bright images, too
@@ -149,10 +161,10 @@ def scale_of(plane: CutPlane, size: int) -> float:
     return math.floor(pixels) / voxel if pixels >= 1 else pixels_per_mm
 
 
-def _span(axis: PlaneAxis) -> tuple[float, float]:
+def _span(axis: PlaneAxis, ahead: bool) -> tuple[float, float]:
     """Where an axis begins and ends, in parts of it, of which the last may reach beyond."""
     parts, length = axis.parts[1], axis.voxels / axis.stride
-    return (0.0, length) if axis.lattice.step > 0 else (parts - length, float(parts))
+    return (0.0, length) if ahead else (parts - length, float(parts))
 
 
 def _even(pixels: int) -> int:

@@ -17,6 +17,7 @@ import xarray as xr
 from brainxr.errors import GeometryError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS, OFF_GRID_IN_VOXELS, Lattice
+from brainxr.geometry.orientation import Way, way_of
 from brainxr.stacks.stack import PLANES
 
 Image: TypeAlias = npt.NDArray[Any]
@@ -30,12 +31,14 @@ class PlaneAxis:
     """An axis of a volume, in mm, and which of its voxels are read.
 
     Where `stride` is more than 1, the axis is cut into parts of that many voxels,
-    missing ones included, and of each part the first voxel is read.
+    missing ones included, and of each part the first voxel is read. `way` is where it
+    grows to in a body, if that is known.
     """
 
     name: str
     lattice: Lattice
     stride: int = 1
+    way: Way | None = None
 
     def position(self, place: int) -> float:
         """Centre of a voxel, in mm."""
@@ -115,6 +118,41 @@ class CutPlane:
         """Width and height, in mm."""
         return self.across.length, self.down.length
 
+    @property
+    def frame(self) -> tuple[float, float, float, float]:
+        """Places at the left, right, top and bottom edge, in mm.
+
+        Where it is known, right, front and top are on the right and at the top; else
+        places grow to the right and downwards.
+        """
+        left, right = sorted(self.across.edges, reverse=not self._grows[1])
+        top, bottom = sorted(self.down.edges, reverse=not self._grows[0])
+        return left, right, top, bottom
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """What of a body lies at the edges, as far as it is known: ``{"left": "L", ...}``."""
+        ends = (("left", "right"), ("top", "bottom"))
+        named = zip(ends, (self.across.way, self.down.way), self._grows[::-1], strict=True)
+        found: dict[str, str] = {}
+        for names, way, grows in named:
+            if way is not None:
+                found |= zip(names, way.letters[:: 1 if grows else -1], strict=True)
+        return found
+
+    @property
+    def forward(self) -> tuple[bool, bool]:
+        """Whether the first row is at the top, and the first column on the left."""
+        rising = (axis.lattice.step > 0 for axis in self.axes)
+        down, across = (r == g for r, g in zip(rising, self._grows, strict=True))
+        return down, across
+
+    @property
+    def _grows(self) -> tuple[bool, bool]:
+        """Whether places grow downwards, and to the right."""
+        down, across = self.down.way, self.across.way
+        return down is None or down.sign < 0, across is None or across.sign > 0
+
     def thin(self, pixels_per_mm: float) -> Self:
         """The same plane, read no finer than can be seen."""
         down, across = (axis.thin(pixels_per_mm) for axis in self.axes)
@@ -144,7 +182,11 @@ def axes_of(volume: xr.DataArray) -> dict[str, PlaneAxis]:
             f"A picture needs two of the axes z, y and x; this array has {quoted(volume.dims)}. "
             "A line is drawn by its own .plot()."
         )
-    return {dim: PlaneAxis(dim, Lattice.of(volume[dim])) for dim in DIMS if dim in volume.dims}
+    return {
+        dim: PlaneAxis(dim, Lattice.of(volume[dim]), way=way_of(volume, dim))
+        for dim in DIMS
+        if dim in volume.dims
+    }
 
 
 def nearest_voxel(

@@ -5,7 +5,8 @@
     read, at once ──▶ images ── chosen_limits ──▶ Figure
 
 Pictures are drawn as image viewers do it: x increases to the right, y and z
-downwards, whichever way round the array is stored.
+downwards, whichever way round the array is stored. Where it is known how a body lies, it
+is drawn upright, with letters at the edges: see `brainxr.geometry.orientation`.
 """
 
 from __future__ import annotations
@@ -49,10 +50,11 @@ BACKGROUND, INK, MARK, HATCH = "black", "0.8", "#ffb000", "0.35"
 # Colours of odd slices, by what is odd.
 ODD = {"empty": "#d95f02", "constant": "#7570b3", "repeated": "#e6ab02", "outlier": "#d7191c"}
 
-# Inches around a panel for its title, ticks and labels; the least width that a title
-# needs, which may reach over the margins; the longest side of a panel, one alone and
-# three beside each other; and the room that two ticks need.
+# Inches around a panel for its title, ticks and labels, and for the minus of -100; the
+# least width that a title needs, which may reach over the margins; the longest side of a
+# panel, one alone and three beside each other; and the room that two ticks need.
 LEFT, RIGHT, TOP, BOTTOM = 0.65, 0.15, 0.4, 0.55
+MINUS = 0.15
 TITLE_WIDTH = 1.5
 ALONE, TOGETHER = 5.5, 3.6
 TWO_TICKS = 0.5
@@ -133,8 +135,9 @@ def plot_planes(
     point = nearest_voxel(volume, axes, at or {})
     planes = planes_through(volume, axes, point)
     sizes = [plane.size for plane in planes]
+    left = LEFT + MINUS * any(min(plane.down.edges) < -100 for plane in planes)
     layout = _Layout.fit(
-        partial(_place, sizes, len(sizes), (LEFT, RIGHT, TOP, BOTTOM), TITLE_WIDTH),
+        partial(_place, sizes, len(sizes), (left, RIGHT, TOP, BOTTOM), TITLE_WIDTH),
         (TOGETHER if len(sizes) > 1 else ALONE) / np.max(sizes),
         figsize,
     )
@@ -142,6 +145,7 @@ def plot_planes(
     marked = {dim: place for dim, place in point.items() if len(planes) > 1 or dim in (at or {})}
     for panel, plane in zip(figure.axes, planes, strict=True):
         _draw_frame(panel, plane, layout.scale)
+        _draw_letters(panel, plane, 11)
         if crosshair:
             _draw_crosshair(panel, plane, marked)
     return figure
@@ -210,6 +214,7 @@ def montage(
     figure = _paint(volume, planes, layout, _Style(cmap, vmin, vmax))
     for panel, plane in zip(figure.axes, planes, strict=True):
         _draw_label(panel, plane)
+        _draw_letters(panel, plane, 9)
     return figure
 
 
@@ -423,8 +428,7 @@ def _fractions(box: tuple[float, float, float, float], figsize: tuple[float, flo
 
 def _finish_panel(panel: Axes, plane: CutPlane) -> None:
     """Limits at the outer edges of the voxels, one scale both ways, and what is missing."""
-    left, right = sorted(plane.across.edges)
-    top, bottom = sorted(plane.down.edges)
+    left, right, top, bottom = plane.frame
     panel.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor=BACKGROUND)
     panel.spines[:].set_visible(False)
     panel.set(xticks=[], yticks=[])
@@ -467,18 +471,36 @@ def _draw_label(panel: Axes, plane: CutPlane) -> None:
     )  # fmt: skip
 
 
+def _draw_letters(panel: Axes, plane: CutPlane, size: float) -> None:
+    """What of a body lies at the edges, where it is known."""
+    places: dict[str, tuple[Any, Any, str, str]] = {
+        "left": ((0, 0.5), (4, 0), "left", "center"),
+        "right": ((1, 0.5), (-4, 0), "right", "center"),
+        "top": ((0.5, 1), (0, -4), "center", "top"),
+        "bottom": ((0.5, 0), (0, 4), "center", "bottom"),
+    }
+    for edge, letter in plane.letters.items():
+        at, shift, ha, va = places[edge]
+        panel.annotate(
+            letter, at, shift, xycoords="axes fraction", textcoords="offset points", ha=ha, va=va,
+            color="white", fontsize=size, weight="bold", path_effects=_outlined(2),
+        )  # fmt: skip
+
+
 def _draw_scale_bar(panel: Axes, plane: CutPlane, inches_per_mm: float) -> None:
     """A bar of a round length, up to a third of the panel, in its lower right corner."""
     width, height = plane.size
     length = round_length(width / 3)
     margin = min(0.12 / inches_per_mm, width / 10, height / 5)
-    right, bottom = max(plane.across.edges) - margin, max(plane.down.edges) - margin
+    left, right, top, bottom = plane.frame
+    inwards, upwards = math.copysign(1, left - right), math.copysign(1, top - bottom)
+    right, bottom = right + inwards * margin, bottom + upwards * margin
     panel.plot(
-        [right - length, right], [bottom, bottom], color="white", linewidth=2.5,
+        [right + inwards * length, right], [bottom, bottom], color="white", linewidth=2.5,
         solid_capstyle="butt", label="scale bar", path_effects=_outlined(4.5),
     )  # fmt: skip
     panel.annotate(
-        u.show_micrometers(length * 1000), (right - length / 2, bottom), (0, 4),
+        u.show_micrometers(length * 1000), (right + inwards * length / 2, bottom), (0, 4),
         textcoords="offset points", color="white", fontsize=8, ha="center", va="bottom",
         path_effects=_outlined(2),
     )  # fmt: skip

@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
 from brainxr.accessor import BrainAccessor
 from brainxr.errors import StoreExistsError
+from brainxr.progress import Callback
 
 # Is given what is done and what there is; raises `Stopped` where it shall end.
 Report = Callable[[int, int], None]
@@ -33,15 +33,12 @@ class Format:
     endings : tuple of str
         Of a path; none for a folder without one.
     method : str
-        Of ``.brain``.
-    tells : bool
-        Whether it says how far it is, and can be stopped then.
+        Of ``.brain``, which says how far it is, and can be stopped then.
     """
 
     name: str
     endings: tuple[str, ...]
     method: str
-    tells: bool
 
     @property
     def is_there(self) -> bool:
@@ -55,9 +52,9 @@ class Format:
 
 
 FORMATS = (
-    Format("OME-Zarr", (".ome.zarr", ".zarr"), "to_ome_zarr", True),
-    Format("NIfTI", (".nii.gz", ".nii"), "to_nifti", False),
-    Format("folder of TIFF slices", (), "to_tiff", True),
+    Format("OME-Zarr", (".ome.zarr", ".zarr"), "to_ome_zarr"),
+    Format("NIfTI", (".nii.gz", ".nii"), "to_nifti"),
+    Format("folder of TIFF slices", (), "to_tiff"),
 )
 
 
@@ -111,14 +108,13 @@ def save(data: xr.DataArray, path: str, report: Report) -> Path:
     partial = Path(path).with_name(f".{Path(path).name}.partial")
     was_begun = partial.exists()  # by somebody else, who may go on with it
     try:
-        return Path(getattr(data.brain, how.method)(path, **_options(how, report)))
+        write = getattr(data.brain, how.method)
+        return Path(write(path, progress=False, callback=_told(report)))
     except Stopped:
         if not was_begun:
             shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _options(how: Format, report: Report) -> dict[str, Any]:
-    if not how.tells:
-        return {"progress": False}
-    return {"progress": False, "callback": lambda p: report(p.bytes_done, p.bytes_total)}
+def _told(report: Report) -> Callback:
+    return lambda now: report(now.bytes_done, now.bytes_total)

@@ -28,7 +28,7 @@ from brainxr.errors import GeometryError
 from brainxr.plugin.jobs import Job
 from brainxr.plugin.part import Part, facts
 from brainxr.plugin.rangerow import RangeRow
-from brainxr.plugin.saving import Report, format_of, formats, save
+from brainxr.plugin.saving import Report, formats, save
 from brainxr.viewing.added import shown_by
 from brainxr.viewing.background import keep_responsive
 from brainxr.viewing.fromviewer import selection
@@ -229,7 +229,7 @@ class VolumeWidget(QWidget):
             f"Saving {os.path.basename(path)}",
             lambda report: save(data, path, report),
             lambda there: show_info(f"Wrote {there}"),
-            can_stop=format_of(path).tells,
+            can_stop=True,
         )
 
     def stop(self) -> None:
@@ -333,8 +333,10 @@ def _notify(error: BaseException) -> None:
 
 
 def _with_ending(path: str, chosen: str) -> str:
-    """A path with the ending of the filter that was chosen, if it has none."""
+    """A path with the ending of the filter that was chosen, if it has none that is known."""
+    if path.lower().endswith(tuple(end for each in formats() for end in each.endings)):
+        return path
     for each in formats():
-        if each.filter == chosen and each.endings and not path.lower().endswith(each.endings):
+        if each.filter == chosen and each.endings:
             return path + each.endings[0]
     return path

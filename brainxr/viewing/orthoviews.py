@@ -21,6 +21,7 @@ from brainxr.viewing.added import shown_by
 from brainxr.viewing.background import keep_responsive, read_only_changes
 from brainxr.viewing.following import data_of_planes, follow_axes, is_followed
 from brainxr.viewing.readout import centre_of_plane, nearest, say_place
+from brainxr.viewing.upright import keep_upright, known_ways
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -57,14 +58,6 @@ def link_planes(viewer: ViewerModel) -> None:
         _teach(manager)
     manager.hide()  # views of the plugin's own have levels for other axes
     manager.show()
-
-
-def linked_views(viewer: ViewerModel) -> list[ViewerModel]:
-    """The three views of a window that was parted, its own first; else that one alone."""
-    managers = _plugin()._VIEWER_MANAGERS
-    if viewer not in managers or not managers[viewer].is_shown():
-        return [viewer]
-    return _views(managers[viewer])
 
 
 def _plugin() -> Any:
@@ -128,6 +121,7 @@ def _show(manager: Any, show: Callable[[], None]) -> None:
     # hidden layers are not read, and each plane is read once, when all views are turned to it
     with _hidden(viewer.layers):
         show()
+        _stand_upright(viewer)
         views = _views(manager)
         for view in views:
             _take_care(view, is_main=view is viewer)
@@ -137,6 +131,17 @@ def _show(manager: Any, show: Callable[[], None]) -> None:
     manager.set_zoom_sync(True)
     _keep_to_one_scale(manager, views)
     _share_room(manager)
+
+
+def _stand_upright(viewer: Any) -> None:
+    """Make the main view the coronal one where it is known how the body lies.
+
+    The view beside it has its rows and the one below its columns: so the top is at the top
+    of the coronal and the sagittal view, and the front at that of the axial one.
+    """
+    if {-3, -2, -1} <= known_ways(viewer)[0].keys():
+        *others, z, y, x = range(viewer.dims.ndim)
+        viewer.dims.order = (*others, y, z, x)
 
 
 def _views(manager: Any) -> list[Any]:
@@ -198,6 +203,8 @@ def _take_care(view: Any, is_main: bool) -> None:
         for layer in view.layers:
             _follow_axes(view, layer)
     say_place(view)
+    keep_upright(view, warns=is_main)
+    view.canvas.overlays.axes.box = False  # it would hide a corner of the brain
     view.mouse_drag_callbacks.append(_move_to_click)
 
 

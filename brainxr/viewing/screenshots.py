@@ -10,24 +10,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from brainxr.errors import GeometryError
+from brainxr.errors import DisplayError, GeometryError
 from brainxr.geometry import units as u
 from brainxr.pictures.planes import axes_of, nearest_voxel, quoted
 from brainxr.stacks.slices import PathLike
 from brainxr.viewing.display import provide_display
 from brainxr.viewing.layers import layer_dims, middle_present, thin_axes
+from brainxr.viewing.upright import leave_out_letters
 from brainxr.viewing.viewer import move_to, open_window
 from brainxr.writing.wholefile import checked_target, whole_file
 
 if TYPE_CHECKING:
     import napari
 
-# Pixels of a picture's sides. napari's window can't be made smaller, and a larger one
+# Pixels of a picture's sides. A smaller one has no room for the scale bar, and a larger one
 # may not fit on a graphics card.
 SMALLEST, LARGEST = 200, 8192
 
-# Pixels that the place needs beside the scale bar.
+# Pixels that the place needs beside the scale bar, and beside a letter above the plane.
 ROOM_FOR_PLACE = 400
+ROOM_FOR_LETTERS = 340
 
 # A layout settles in two or three rounds.
 ROUNDS = 10
@@ -71,7 +73,8 @@ def screenshot(
     Raises
     ------
     DisplayError
-        When there is no display, and no Xvfb to make one.
+        When there is no display, and no Xvfb to make one; or one on which no window has
+        this size.
     GeometryError
         When the coordinates don't tell where the voxels are, or there is no such axis
         or place.
@@ -147,7 +150,8 @@ def _hidden_window(data: xr.DataArray, layer_kwargs: dict[str, Any]) -> Iterator
     try:
         window = viewer.window._qt_window
         for dock in window.findChildren(QDockWidget):
-            dock.hide()  # they would keep a small picture from being small
+            dock.hide()  # they, and the sliders, would keep a small picture from being small
+        viewer.window._qt_viewer.dims.hide()
         # drawn as any window, which one that is not shown at all would not be
         window.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
         window.show()
@@ -162,9 +166,11 @@ def _fit(viewer: napari.Viewer, size: tuple[int, int]) -> None:
     window = viewer.window._qt_window
     if size[0] < ROOM_FOR_PLACE:
         viewer.canvas.overlays.text.position = "top_left"
+    if size[0] < ROOM_FOR_LETTERS:
+        leave_out_letters(viewer, ("top", "bottom"))
     for _ in range(ROUNDS):
         _let_qt_work()
-        height, width = viewer.screenshot(canvas_only=True, flash=False).shape[:2]
+        width, height = _size_of_picture(viewer)
         if (width, height) == tuple(size):
             break
         ratio = window.devicePixelRatioF()  # pixels of the picture a pixel of Qt's
@@ -173,8 +179,18 @@ def _fit(viewer: napari.Viewer, size: tuple[int, int]) -> None:
             for wanted, found in zip(size, (width, height), strict=True)
         )
         window.resize(window.width() + wider, window.height() + higher)
+    else:
+        raise DisplayError(
+            f"This display makes a picture of {width} x {height} pixels where size={size!r} was "
+            "asked for. Ask for a size that it can do, or draw by data.brain.plot_planes()."
+        )
     viewer.reset_view()
     _let_qt_work()
+
+
+def _size_of_picture(viewer: napari.Viewer) -> tuple[int, int]:
+    height, width = viewer.screenshot(canvas_only=True, flash=False).shape[:2]
+    return width, height
 
 
 def _let_qt_work() -> None:

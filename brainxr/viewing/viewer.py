@@ -25,6 +25,7 @@ from brainxr.viewing.layers import image_layer, layer_dims, middle_present, thin
 from brainxr.viewing.orthoviews import link_planes
 from brainxr.viewing.preview import Budget
 from brainxr.viewing.readout import say_place
+from brainxr.viewing.upright import keep_upright
 
 if TYPE_CHECKING:
     import napari
@@ -206,6 +207,7 @@ def _settle(viewer: ViewerModel, layer: Any, preview: int | str | None = None) -
     # napari would let the slider go no further than the limits themselves
     layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
     watch_added(viewer)
+    keep_upright(viewer)
     layer.metadata[BUDGET] = Budget.of(preview, _largest_side(viewer))
     follow_axes(viewer, layer)
 

@@ -22,12 +22,13 @@ from dask.utils import parse_bytes
 
 from brainxr.errors import GeometryError, TooBigError, VolumeError
 from brainxr.geometry.grid import DIMS, Lattice
+from brainxr.geometry.orientation import GROWS, ROTATION, turned_round
 from brainxr.lazy.ahead import one_ahead
 from brainxr.lazy.cost import show_bytes
 from brainxr.lazy.unloaded import stack_of
-from brainxr.nifti.affine import GROWS, WORLD, to_affine
+from brainxr.nifti.affine import WORLD, to_affine
 from brainxr.nifti.header import can_hold, new_header
-from brainxr.progress import with_progress
+from brainxr.progress import Callback, Progress, with_callback, with_progress
 from brainxr.stacks.slices import PathLike
 from brainxr.writing.budget import refuse_budget
 from brainxr.writing.gzipwriter import GzipWriter
@@ -53,7 +54,7 @@ class Sink(Protocol):
 
 def to_nifti(
     data: xr.DataArray, path: PathLike, *, version: int | None = None, memory: str | int = MEMORY,
-    overwrite: bool = False, progress: bool | None = None,
+    overwrite: bool = False, progress: bool | None = None, callback: Callback | None = None,
 ) -> Path:  # fmt: skip
     """Write a volume as a NIfTI file, every voxel at the place that its coordinates say.
 
@@ -80,6 +81,9 @@ def to_nifti(
         Replace a file that is there.
     progress : bool, optional
         Whether to show a bar. Default: in a terminal, after two seconds.
+    callback : callable, optional
+        Is given a `brainxr.progress.Progress` at the beginning and after each slab that is
+        written. What it raises ends the writing, and leaves nothing.
 
     Returns
     -------
@@ -130,13 +134,15 @@ def to_nifti(
     with ExitStack() as until_written:
         read: Callable[[slice], npt.NDArray[Any]] = partial(_values, volume)
         if through_disk:  # planes of a chunk that doesn't fit would each compute all of it
-            once = computed_once(volume, target, budget, progress)
+            once = computed_once(volume, target, budget, progress, partial(_tell, volume, callback))
             read = until_written.enter_context(once).planes
         hidden = until_written.enter_context(whole_file(target, overwrite))
         sink = until_written.enter_context(_sink(hidden, target, packs))
         sink.write(header)
         slabs = _slabs(volume, most)
-        each = one_ahead(read, slabs)
+        each = with_callback(
+            one_ahead(read, slabs), [_bytes_of(volume, slab) for slab in slabs], callback
+        )
         for values in with_progress(each, target.name, "slab", progress, len(slabs)):
             sink.write(values.data)
     return target
@@ -188,9 +194,9 @@ def _header(data: xr.DataArray, volume: xr.DataArray, version: int | None) -> by
     affine = to_affine(
         {dim: lattice.start * (signs[dim] or 1) for dim, lattice in lattices.items()},
         {dim: lattice.step * (signs[dim] or 1) for dim, lattice in lattices.items()},
-        data.attrs.get("rotation"),
+        data.attrs.get(ROTATION),
     )
-    oriented = known or "rotation" in data.attrs
+    oriented = known or ROTATION in data.attrs
     description = "" if oriented else "; left and right are not known"
     return new_header(
         [volume.sizes[dim] for dim in WORLD], volume.dtype, affine,
@@ -208,7 +214,7 @@ def _sign(coordinate: xr.DataArray) -> int | None:
     grows = GROWS[str(coordinate.name)]
     if words == grows:
         return 1
-    if words == "-to-".join(reversed(grows.split("-to-"))):
+    if words == turned_round(grows):
         return -1
     raise GeometryError(
         f"The attribute 'orientation' of {coordinate.name!r} is {words!r}; expected {grows!r} or "
@@ -264,6 +270,16 @@ def _along_chunks(chunks: tuple[int, ...], most: int) -> list[slice]:
             slabs.append(slice(first, first + size))
         first += size
     return slabs
+
+
+def _tell(volume: xr.DataArray, callback: Callback | None) -> None:
+    """Nothing is written yet, and whoever wants to may end it."""
+    if callback is not None:
+        callback(Progress(0, volume.shape[0], 0, volume.nbytes))
+
+
+def _bytes_of(volume: xr.DataArray, slab: slice) -> int:
+    return int((slab.stop - slab.start) * (volume.nbytes // volume.shape[0]))
 
 
 def _values(volume: xr.DataArray, slab: slice) -> npt.NDArray[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +66,9 @@ class Computed:
 
 @contextmanager
 def computed_once(
-    volume: xr.DataArray, target: Path, memory: int, progress: bool | None
-) -> Iterator[Computed]:
+    volume: xr.DataArray, target: Path, memory: int, progress: bool | None,
+    told: Callable[[], object],
+) -> Iterator[Computed]:  # fmt: skip
     """The values of a dask-backed volume, each chunk of which was computed once.
 
     In memory for as many chunks as fit, one at least; the disk has the values until the
@@ -82,6 +83,8 @@ def computed_once(
         Bytes.
     progress : bool, optional
         Whether to show a bar.
+    told : callable
+        Is called after each chunk; what it raises ends it.
     """
     scratch = beside(target)
     dtype = volume.dtype.newbyteorder("<")
@@ -91,6 +94,7 @@ def computed_once(
             label = f"{target.name}, computed"
             for block in _blocks(volume, places, memory, label, progress):
                 file.write(np.ascontiguousarray(block, dtype).data)
+                told()
             file.flush()
             yield Computed(file, volume.shape, dtype, places)
     finally:
