@@ -2,7 +2,7 @@
 
 Known is what a coordinate's attribute ``orientation`` says, in the words of OME-NGFF's RFC 4, as
 NIfTI and MGH files bring it; of an oblique volume, what each axis is nearest to. It is drawn as
-nibabel, nilearn and FSLeyes do: right, front and top lie to the right and upwards (which is called
+nibabel and nilearn do: right, front and top lie to the right and upwards (which is called
 neurological). What isn't known is drawn as it is stored.
 """
 
