@@ -65,6 +65,25 @@ def test_what_the_manifest_names_is_there() -> None:
         assert command.id.startswith("brainxr.")
 
 
+@pytest.mark.window
+def test_the_palette_offers_what_can_be_done(window: Any) -> None:
+    """What napari calls with a path, a reader or a writer, is no command for people."""
+    from app_model.types import MenuItem
+    from napari._app_model import get_app_model
+
+    menus = get_app_model().menus
+    ours = [
+        item.command
+        for item in menus.get_menu(menus.COMMAND_PALETTE_ID)
+        if isinstance(item, MenuItem) and item.command.id.startswith("brainxr")
+    ]
+    offered = {c.title for c in ours if c.enablement is None or c.enablement.eval({})}
+    assert offered == {
+        "Three linked planes (brainxr)", "Open a folder as a brain volume... (brainxr)",
+        "Phantom of a head", "MNI152 brain, 1 mm", "Brain volume (brainxr)",
+    }  # fmt: skip
+
+
 def test_the_plugin_imports_no_window() -> None:
     code = """
         import sys, brainxr.plugin.contributions

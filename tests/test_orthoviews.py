@@ -541,3 +541,23 @@ def test_a_picture_has_no_third_plane(whole: xr.DataArray) -> None:
     with pytest.raises(GeometryError, match="the viewer has 2"):
         brainxr.view(whole.max("z"), planes=True, block=False)
     assert napari.current_viewer() is None  # no window is left
+
+
+@pytest.mark.window
+def test_what_can_not_be_read_is_not_linked(make_stack: MakeStack) -> None:
+    """The window is as it was, shows what can be read, and can be closed."""
+    window_or_skip()
+    made = make_stack((9, 24, 40))
+    made.paths[1].write_bytes(made.paths[1].read_bytes()[:-3])
+    viewer = brainxr.view(brainxr.open(made.path), block=False)
+    try:
+        with pytest.raises(brainxr.SliceReadError, match=r"slice_002.tif' is truncated"):
+            orthoviews.link_planes(viewer)
+        assert linked_views(viewer) == [viewer]
+        viewer.dims.set_point(0, 600)
+        settle()
+        assert viewer.layers[0].visible
+        np.testing.assert_array_equal(viewer.layers[0]._slice.image.raw, made.values[6])
+    finally:
+        viewer.close()
+        settle()

@@ -320,6 +320,30 @@ def test_the_window_is_closed_while_it_is_saved(
 
 
 @pytest.mark.window
+@pytest.mark.parametrize("what", ["opened", "added"])
+def test_the_window_is_closed_before_something_comes(
+    path: str, vol: xr.DataArray, window, monkeypatch, what: str
+) -> None:
+    viewer, widget = window(vol)
+    gate = Gate(monkeypatch)
+    if what == "added":
+        click(widget.add)
+    else:
+        monkeypatch.setattr(
+            "brainxr.plugin.volumewidget.open_volume", lambda path: brainxr.open(path)[3:].load()
+        )
+        type_into(widget.path, path)
+    wait(gate.begun.is_set)
+    ended = []
+    widget.job.ended.connect(lambda: ended.append(True))
+    viewer.close()
+    gate.go_on.set()
+    wait(lambda: ended)
+    assert not viewer.layers
+    assert told() == []
+
+
+@pytest.mark.window
 def test_a_name_that_can_not_be_is_said(
     vol: xr.DataArray, tmp_path: Path, window, monkeypatch
 ) -> None:

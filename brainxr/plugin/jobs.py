@@ -72,6 +72,11 @@ class Job(QObject):
         self._stop.set()
         self.stopping.emit()
 
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
+
     def wait(self) -> None:
         """Wait for the thread, not for what its signals do."""
         self._thread.join()

@@ -244,11 +244,12 @@ class VolumeWidget(QWidget):
         if self.job is not None:
             show_error(f"{self.job.what} goes on still. Wait until it is finished, or cancel it.")
             return
-        self.job = Job(what, work)
+        self.job = job = Job(what, work)
         self.job.told.connect(self._progress)
         self.job.stopping.connect(lambda: self.cancel.setEnabled(False))
         self.job.ended.connect(self._ended)
-        self.job.done.connect(then)
+        # what can't be stopped may come when its window is closed
+        job.done.connect(lambda result: then(result) if can_stop or not job.is_unwanted else None)
         self.job.failed.connect(_notify)
         self.bar.setRange(0, 0)
         self.bar.setFormat(f"{what}: %p %")

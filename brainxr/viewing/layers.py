@@ -266,6 +266,6 @@ def _planes(values: Any, places: Sequence[int]) -> npt.NDArray[Any]:
 def _layer_name(data: xr.DataArray) -> str:
     """The stack's own name, and where a plane was cut."""
     source = data.attrs.get("source")
-    name = PurePath(source).stem if source else str(data.name or "volume")
+    name = PurePath(str(source).removesuffix(".gz")).stem if source else str(data.name or "volume")
     cuts = [f"{dim} = {u.show_micrometers(position)}" for dim, position in thin_axes(data).items()]
     return ", ".join([name, *cuts])

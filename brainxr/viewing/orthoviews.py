@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,11 @@ def link_planes(viewer: ViewerModel) -> None:
     if not hasattr(manager, "shows_brainxr"):
         _teach(manager)
     manager.hide()  # views of the plugin's own have levels for other axes
-    manager.show()
+    try:
+        manager.show()
+    except BaseException:
+        manager.hide()  # of what can't be read nothing can be linked
+        raise
 
 
 def _plugin() -> Any:
@@ -151,14 +155,11 @@ def _views(manager: Any) -> list[Any]:
 
 @contextmanager
 def _hidden(layers: Sequence[Any]) -> Iterator[None]:
-    shown = [layer for layer in layers if layer.visible]
-    try:
-        for layer in shown:
+    with ExitStack() as stack:  # each is shown again, whatever can't be read of another
+        for layer in [layer for layer in layers if layer.visible]:
             layer.visible = False
+            stack.callback(setattr, layer, "visible", True)
         yield
-    finally:
-        for layer in shown:
-            layer.visible = True
 
 
 # --- layers -----------------------------------------------------------------------
