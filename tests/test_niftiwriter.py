@@ -441,3 +441,10 @@ def test_a_callback_is_told_and_can_end_it(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(KeyError, match="enough"):
         to_nifti(data, tmp_path / "b.nii.gz", callback=end)
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]
+
+    def at_once(progress: Any) -> None:
+        raise KeyError("not begun")
+
+    with pytest.raises(KeyError, match="not begun"):  # while it is computed by way of the disk
+        to_nifti(data.chunk(), tmp_path / "c.nii", memory=8 * a_slab, callback=at_once)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]
