@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -19,31 +21,114 @@ def workers() -> int:
 
 
 def run_all(work: Callable[[Any], object], jobs: Sequence[Any]) -> None:
-    """Do all the jobs, on all processors, and raise what the first that failed raised.
+    """Do all the jobs, on all processors that are free, and raise what the first to fail raised.
 
-    None is at work any more when it returns or raises: no file is open, and nothing writes
-    into memory that its owner may use for something else.
+    This thread does them, too: what it has in its processor's cache stays there, and where
+    others are at work already, none is added to them. None is at work any more when it
+    returns or raises: no file is open, and nothing writes into memory that its owner may
+    use for something else.
     """
-    _run(_pool(os.getpid()), work, jobs)
+    shared = _Jobs(work, jobs)
+    with at_work():
+        helpers = [_pool(os.getpid()).submit(shared.help) for _ in range(_helpers(len(jobs)))]
+        try:
+            shared.run()
+        finally:
+            shared.stop()
+            _wait_for(helpers)
+    shared.raise_first()
 
 
 def run_waiting(work: Callable[[Any], object], jobs: Sequence[Any]) -> None:
     """Do jobs that mostly wait for an answer from far away, many at a time; else as `run_all`."""
-    _run(_waiting(os.getpid()), work, jobs)
-
-
-def _run(pool: ThreadPoolExecutor, work: Callable[[Any], object], jobs: Sequence[Any]) -> None:
     if len(jobs) == 1:
         work(jobs[0])
         return
+    pool = _waiting(os.getpid())
     futures = [pool.submit(work, job) for job in jobs]
     try:
         for future in futures:
             future.result()
     finally:
-        for future in futures:
-            future.cancel()
-        wait(futures)
+        _wait_for(futures)
+
+
+@contextmanager
+def at_work() -> Iterator[bool]:
+    """Count this thread among those that are at work; whether there was a processor for it."""
+    free = _free(os.getpid())
+    counted = not _mine.is_counted and free.acquire(blocking=False)
+    _mine.is_counted |= counted
+    try:
+        yield _mine.is_counted
+    finally:
+        if counted:
+            _mine.is_counted = False
+            free.release()
+
+
+class _Mine(threading.local):
+    """Whether this thread is counted among those at work."""
+
+    is_counted = False
+
+
+_mine = _Mine()
+
+
+class _Jobs:
+    """Jobs that several threads do."""
+
+    def __init__(self, work: Callable[[Any], object], jobs: Sequence[Any]) -> None:
+        self._work = work
+        self._left = deque(enumerate(jobs))
+        self._failed: dict[int, Exception] = {}
+
+    def run(self) -> None:
+        """Do jobs until there are none, or one failed."""
+        while self._left:
+            try:
+                number, job = self._left.popleft()
+            except IndexError:  # another thread has the last one
+                return
+            try:
+                self._work(job)
+            except Exception as error:
+                self._failed[number] = error
+                self.stop()
+
+    def help(self) -> None:
+        """The same in another thread, if there is a processor for it."""
+        with at_work() as has_processor:
+            if has_processor:
+                self.run()
+
+    def stop(self) -> None:
+        self._left.clear()
+
+    def raise_first(self) -> None:
+        if self._failed:
+            raise self._failed[min(self._failed)]
+
+
+def _helpers(jobs: int) -> int:
+    """How many threads would help with so many jobs: none where no processor is free."""
+    free = _free(os.getpid())
+    if jobs < 2 or not free.acquire(blocking=False):
+        return 0
+    free.release()
+    return min(jobs, workers()) - 1
+
+
+def _wait_for(futures: Sequence[Future[Any]]) -> None:
+    """Have those end that have begun, and the others not begin."""
+    wait([future for future in futures if not future.cancel()])
+
+
+@lru_cache(maxsize=1)
+def _free(process: int) -> threading.Semaphore:
+    """As many as there are processors that no thread of ours is at work on."""
+    return threading.Semaphore(workers())
 
 
 @lru_cache(maxsize=1)
