@@ -160,7 +160,7 @@ def test_axes_in_another_order_are_stored_as_z_y_x(medium: MadeStack, target: Pa
 def test_planes(make_stack: MakeStack, target: Path, plane: Any, compression: Any) -> None:
     made = make_stack(SHAPE, compression=compression)
     volume = brainxr.open(made.path, plane=plane)
-    to_ome_zarr(volume, target, progress=False, levels=3, memory="250 kB")
+    to_ome_zarr(volume, target, progress=False, levels=3, memory="300 kB")
     assert_identical(brainxr.open(target).compute(), volume.compute())
     check_levels(target, volume.values)
 

@@ -11,7 +11,7 @@ processes at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
@@ -23,6 +23,9 @@ from brainxr.files.rows import Rows
 # What is chosen along one axis: one place (the axis is dropped), a regular
 # progression in either direction, or any places in any order.
 Choice: TypeAlias = int | range | npt.NDArray[np.intp]
+
+# Gives an array of a shape and a dtype.
+Memory: TypeAlias = Callable[[Sequence[int], np.dtype[Any]], npt.NDArray[Any]]
 
 
 class Source(Protocol):
@@ -198,8 +201,13 @@ class StackArray:
 
     # --- reading ---
 
-    def read(self) -> npt.NDArray[Any]:
+    def read(self, memory: Memory = np.empty) -> npt.NDArray[Any]:
         """Read the selection.
+
+        Parameters
+        ----------
+        memory : callable
+            Gives an array of a shape and a dtype, of any content, into which it is read.
 
         Returns
         -------
@@ -212,7 +220,7 @@ class StackArray:
             message names it.
         """
         needed, arranged = zip(*(ascending(choice) for choice in self.choices), strict=True)
-        block = np.empty([len(n) for n in needed], self.dtype)
+        block = memory([len(n) for n in needed], self.dtype)
         if block.size:
             self.source.read(needed, block)
         for axis, how in enumerate(arranged):

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.files.buffers import Buffers
+from brainxr.files.buffers import PAGE_BYTES, Buffers, copy_rows
 from brainxr.files.checksum import crc32c
 from brainxr.files.decoders import unpack, unpack_part
 from brainxr.files.openfile import read_into
 from brainxr.files.pool import lock_that_survives_a_fork, run_all, workers
-from brainxr.files.rows import PAGE_BYTES, Rows
+from brainxr.files.rows import Rows
 from brainxr.stores.chunks import ChunkLayout, Span, spans
 
 # Indexes of shards that are remembered, at most; those of 1280 x 1760 x 1760 voxels in
@@ -249,7 +249,7 @@ class ChunkReader:
         # one axis after the other: places of several at once would be points to numpy
         for axis, span in enumerate(cut[1:], 1):
             values = values[(slice(None),) * axis + (span.inside,)]
-        out[target] = values
+        copy_rows(values, out[target])
 
     def _values(self, chunk: _Chunk, start: int, stop: int) -> tuple[int, npt.NDArray[Any]]:
         """The first plane that is there, and the planes: those from start to stop, or all."""

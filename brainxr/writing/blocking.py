@@ -21,6 +21,7 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from brainxr.errors import GeometryError, TooBigError
+from brainxr.writing.shards import BLOCK_BYTES
 
 # Voxels of a chunk along each axis, and of a shard along the slowest to the fastest one
 # of the source; measured, see docs/design.md.
@@ -31,7 +32,7 @@ SHARD = (64, 512, 512)
 # which the allocator keeps some.
 BOXES_OF_A_TASK = 1.5
 
-# Memory of a thread that packs, in chunks: one as it is, and packed.
+# Memory of a thread that packs, in chunks: one as it is, and one packed beyond a block.
 CHUNKS_OF_A_THREAD = 2
 
 # Boxes are cut so that two fit at a time, on any machine: a conversion that was begun
@@ -256,7 +257,14 @@ def plan(
 def _task_bytes(axes: Sequence[Axis], box: Sequence[int], itemsize: int, held: float) -> int:
     voxels = math.prod(min(b, axis.size) for b, axis in zip(box, axes, strict=True))
     chunk = math.prod(axis.cut(b, 0)[0] for b, axis in zip(box, axes, strict=True))
-    return int(((BOXES_OF_A_TASK + held) * voxels + CHUNKS_OF_A_THREAD * chunk) * itemsize)
+    return int((BOXES_OF_A_TASK + held) * voxels * itemsize) + packing_bytes(
+        chunk * itemsize, voxels * itemsize
+    )
+
+
+def packing_bytes(chunk: int, box: int) -> int:
+    """Memory of a thread that packs chunks of so many bytes, of a box of so many."""
+    return CHUNKS_OF_A_THREAD * chunk + min(BLOCK_BYTES, box)
 
 
 def _too_big(axes: Sequence[Axis], box: Sequence[int], needed: int, budget: int) -> str:

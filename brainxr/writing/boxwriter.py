@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
 
-from brainxr.files.pool import run_all, workers
+from brainxr.files.buffers import Buffers
+from brainxr.files.pool import at_work, run_all, workers
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.writing.arraymeta import chunk_key
-from brainxr.writing.blocking import BOXES_OF_A_TASK, CHUNKS_OF_A_THREAD, Blocking
+from brainxr.writing.blocking import BOXES_OF_A_TASK, Blocking, packing_bytes
 from brainxr.writing.pyramid import Method, halve
 from brainxr.writing.shards import Packing, pack_chunk, pack_shard
 from brainxr.writing.sources import fingerprint_at, part_at
@@ -37,6 +39,8 @@ class BoxWriter:
         What is read; None where the values come with the call.
     first : int
         The first level that is written.
+    memory : Buffers
+        Into which each thread reads its boxes, one after the other.
     """
 
     store: Target
@@ -46,24 +50,32 @@ class BoxWriter:
     version: str
     source: StackArray | None = None
     first: int = 0
+    memory: Buffers = field(default_factory=Buffers, compare=False, repr=False)
 
     def __call__(
         self, box: tuple[int, ...], values: npt.NDArray[Any] | None = None
     ) -> tuple[int, ...]:
         """Read a box, unless its values are given, and write it on every level."""
         source = self.fingerprint(box)
-        if values is None:
-            values = part_at(self.source, self.blocking.place(box)).read()
-        sample = self._sample(values)
+        with at_work():
+            if values is None:
+                memory = partial(self.memory.array, "box")
+                values = part_at(self.source, self.blocking.place(box)).read(memory)
+            sample = self._sample(values)
+            keys = self._write_levels(box, values)
+        del values
+        self.store.finish(box, Note(sample, source), keys)
+        return box
+
+    def _write_levels(self, box: Sequence[int], values: npt.NDArray[Any]) -> list[str]:
+        """Write a box on every level; names of its shards."""
         keys: list[str] = []
         for number in range(len(self.blocking.levels)):
             if number:
                 values = halve(values, self._halved(number), self.method)
             if number >= self.first:
                 keys += self._write(number, box, values)
-        del values
-        self.store.finish(box, Note(sample, source), keys)
-        return box
+        return keys
 
     def fingerprint(self, box: tuple[int, ...]) -> str:
         """Of the files that a box is read from; empty where it isn't read from files."""
@@ -73,8 +85,9 @@ class BoxWriter:
         """How many boxes of a volume can be worked on in so many bytes."""
         box = itemsize * math.prod(map(min, self.blocking.box, shape))
         chunk = itemsize * math.prod(self.blocking.levels[0].chunks)
-        left = memory - workers() * CHUNKS_OF_A_THREAD * chunk
-        return int(left / ((BOXES_OF_A_TASK + self.store.holds) * box))
+        packing = packing_bytes(chunk, box)
+        left = memory - (workers() - 1) * packing  # of those that help with a box
+        return int(left / ((BOXES_OF_A_TASK + self.store.holds) * box + packing))
 
     def _halved(self, number: int) -> list[bool]:
         finer, coarser = self.blocking.levels[number - 1 : number + 1]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -19,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.files.buffers import Buffers
+from brainxr.files.buffers import PAGE_BYTES, Buffers, copy_rows
 from brainxr.files.checksum import crc32c
 from brainxr.files.decoders import HEADER_BYTES, pack
 
@@ -33,6 +34,10 @@ CODECS: tuple[str, ...] = (*LEVELS, "none")
 EMPTY = np.iinfo(np.uint64).max
 
 CHECKSUM_BYTES = 4
+
+# Bytes of a shard that are written at a time: a disk takes them about as fast as larger
+# ones, and every thread has one.
+BLOCK_BYTES = 1 << 20
 
 _buffers = Buffers()
 
@@ -97,8 +102,7 @@ class Packing:
 
 def _add_checksum(out: npt.NDArray[np.uint8], size: int) -> int:
     """Write the checksum of the first so many bytes behind them."""
-    found = crc32c(out[:size]).to_bytes(CHECKSUM_BYTES, "little")
-    out[size : size + CHECKSUM_BYTES] = np.frombuffer(found, np.uint8)
+    struct.pack_into("<I", out.data, size, crc32c(out[:size]))
     return CHECKSUM_BYTES
 
 
@@ -106,7 +110,10 @@ def pack_chunk(
     values: npt.NDArray[Any], chunks: Sequence[int], packing: Packing
 ) -> Iterator[memoryview]:
     """The bytes of a chunk that is a file by itself; see `pack_shard`."""
-    yield _packed(whole_chunk(values, chunks, packing.dtype), packing)
+    chunk = _buffers.array("chunk", chunks, packing.dtype)
+    fill_chunk(chunk, values)
+    out = _buffers.get("block", packing.most(chunk.size))
+    yield out[: packing.pack(chunk, out)].data
 
 
 def pack_shard(
@@ -114,7 +121,7 @@ def pack_shard(
 ) -> Iterator[memoryview]:
     """The bytes of a shard, piece by piece: its chunks, and the index that says where each is.
 
-    It takes the memory of two chunks, however large the shard is.
+    It takes the memory of two chunks and a block, however large the shard is.
 
     Parameters
     ----------
@@ -129,50 +136,104 @@ def pack_shard(
     Yields
     ------
     memoryview
-        In memory that this thread uses again for the next piece.
+        In memory that this thread uses again for the next piece; whole pages, but for the last
+        two.
     """
     index = np.full((math.prod(per_shard), 2), EMPTY, "<u8")
-    end = 0
+    block = _Block(packing.most(math.prod(chunks)))
     for place, chunk in _chunks(values, chunks, per_shard, packing.dtype):
-        if chunk.view(np.uint8).any():  # by its bytes: -0.0 is not 0
-            packed = _packed(chunk, packing)
-            index[place] = end, len(packed)
-            end += len(packed)
-            yield packed
+        if _has_values(chunk):
+            size = packing.pack(chunk, block.room)
+            index[place] = block.position, size
+            block.add(size)
+            if block.is_full:
+                yield block.take()
+                block.keep_rest()
+    yield block.take()
+    block.keep_rest()
+    yield block.rest()
     last = np.empty(index.nbytes + CHECKSUM_BYTES, np.uint8)
     last[: index.nbytes] = index.reshape(-1).view(np.uint8)
     _add_checksum(last, index.nbytes)
     yield last.data
 
 
-def _packed(chunk: npt.NDArray[Any], packing: Packing) -> memoryview:
-    """A whole chunk, packed into memory that this thread uses again for the next."""
-    out = _buffers.get("packed", packing.most(chunk.size))
-    return out[: packing.pack(chunk, out)].data
+def _has_values(chunk: npt.NDArray[Any]) -> bool:
+    """Whether a flat chunk has more than zeros: by its bytes, as -0.0 is not 0."""
+    stored = chunk.view(np.uint8)
+    middle = stored.size // 2
+    # a few of them tell that of most
+    few = stored[middle : middle + 64].tobytes()
+    return few.count(0) < len(few) or bool(stored.any())
+
+
+class _Block:
+    """Memory in which chunks are packed one behind the other, and given away in whole pages.
+
+    Attributes
+    ----------
+    position : int
+        Of the next chunk among all bytes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._memory = _buffers.get("block", BLOCK_BYTES + most)
+        self._begin = 0
+        self._end = 0
+        self.position = 0
+
+    @property
+    def room(self) -> npt.NDArray[np.uint8]:
+        """For the next chunk."""
+        return self._memory[self._end :]
+
+    def add(self, size: int) -> None:
+        """Count the bytes of a chunk that was packed there."""
+        self._end += size
+        self.position += size
+
+    @property
+    def is_full(self) -> bool:
+        return self._end >= BLOCK_BYTES
+
+    def take(self) -> memoryview:
+        """The whole pages that there are; `keep_rest` is next."""
+        self._begin = self._end - self._end % PAGE_BYTES
+        return self._memory[: self._begin].data
+
+    def keep_rest(self) -> None:
+        """Begin again with what is beyond the pages that were taken."""
+        rest = self._memory[self._begin : self._end]
+        self._end -= self._begin
+        self._memory[: self._end] = rest
+
+    def rest(self) -> memoryview:
+        """What there is."""
+        return self._memory[: self._end].data
 
 
 def _chunks(
     values: npt.NDArray[Any], chunks: Sequence[int], per_shard: Sequence[int], dtype: np.dtype[Any]
 ) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """The chunks that there are, whole and flat, and the place of each in the index."""
-    counts = [-(-n // c) for n, c in zip(values.shape, chunks, strict=True)]
-    for number in itertools.product(*map(range, counts)):
-        place = int(np.ravel_multi_index(number, tuple(per_shard)))
-        starts = [i * c for i, c in zip(number, chunks, strict=True)]
-        window = tuple(slice(s, s + c) for s, c in zip(starts, chunks, strict=True))
-        yield place, whole_chunk(values[window], chunks, dtype).reshape(-1)
-
-
-def whole_chunk(
-    values: npt.NDArray[Any], chunks: Sequence[int], dtype: np.dtype[Any]
-) -> npt.NDArray[Any]:
-    """A chunk as it is stored: filled up with zeros where the volume ends in it.
+    """The chunks that there are, whole and flat, and the place of each in the index.
 
     In memory that this thread uses again for the next chunk.
     """
-    size = math.prod(chunks) * dtype.itemsize
-    whole = _buffers.get("chunk", size).view(dtype).reshape(tuple(chunks))
+    whole = _buffers.array("chunk", chunks, dtype)
+    flat = whole.reshape(-1)
+    strides = [math.prod(per_shard[axis + 1 :]) for axis in range(len(chunks))]
+    along = [
+        [(i * stride, slice(i * c, (i + 1) * c)) for i in range(-(-n // c))]
+        for n, c, stride in zip(values.shape, chunks, strides, strict=True)
+    ]
+    for parts in itertools.product(*along):
+        fill_chunk(whole, values[tuple(window for _, window in parts)])
+        yield sum(place for place, _ in parts), flat
+
+
+def fill_chunk(whole: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
+    """Make a chunk as it is stored: filled up with zeros where the volume ends in it."""
     if values.shape != whole.shape:
         whole[...] = 0
-    whole[tuple(map(slice, values.shape))] = values
-    return whole
+        whole = whole[tuple(map(slice, values.shape))]
+    copy_rows(values, whole)

@@ -17,12 +17,12 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from brainxr.errors import StoreExistsError, StoreWriteError
 from brainxr.stores.zarrstore import is_store
+from brainxr.writing.straight import write_file
 from brainxr.writing.target import Box, Note, box_name, named_box, something_else
 
 # What the system says when there is no more room, or none for this user or file.
@@ -92,7 +92,7 @@ class Unfinished:
             for name in ("finished", "store"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             if not (self.folder / "recipe.json").exists():
-                _write(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
+                write_file(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
                 os.replace(self.folder / "recipe.json.new", self.folder / "recipe.json")
 
     def _tidy_up(self) -> None:
@@ -158,7 +158,7 @@ class Unfinished:
         """Write a file of the store."""
         path = self.folder / "store" / key
         with self._writing(path):
-            _write(path, pieces)
+            write_file(path, pieces)
 
     def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
         """Wait until the disk has these files of a box, and note that they are written."""
@@ -167,7 +167,7 @@ class Unfinished:
                 _sync(self.folder / "store" / key)
         path = self.folder / "finished" / box_name(box)
         with self._writing(path):
-            _write(path.with_suffix(".new"), [note.to_bytes()])
+            write_file(path.with_suffix(".new"), [note.to_bytes()])
             _sync(path.with_suffix(".new"))
             os.replace(path.with_suffix(".new"), path)
 
@@ -218,26 +218,6 @@ class Unfinished:
                 raise
             _sync(self.folder.parent)
         self._throw_away()
-
-
-def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    with _open(path) as file:
-        for piece in pieces:
-            _write_all(file.fileno(), memoryview(piece))
-
-
-def _open(path: Path) -> FileIO:
-    try:
-        return open(path, "wb", buffering=0)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "wb", buffering=0)
-
-
-def _write_all(descriptor: int, content: memoryview) -> None:
-    """Write it all: a call writes less than it was asked to when the disk is nearly full."""
-    while content:
-        content = content[os.write(descriptor, content) :]
 
 
 def _sync(path: Path) -> None:
