@@ -24,6 +24,7 @@ import numpy as np
 import zarr
 
 import brainxr
+from brainxr.files.buffers import Buffers
 from brainxr.lazy.unloaded import stack_of
 from brainxr.writing.shards import pack_shard
 from brainxr.writing.storing import Options, Pyramid
@@ -51,25 +52,41 @@ class Place:
         """Of a conversion that was killed."""
         return Path(f"{self.folder}.killed")
 
+    @property
+    def emptied(self) -> Path:
+        """Of what was there before."""
+        return Path(f"{self.folder}.emptied")
+
     def clear(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Make room, and delete nothing yet.
+
+        A file system without a journal (ext4) doesn't use the place of a file again that was
+        deleted in the last minutes, and looks at each of them before it makes one. A
+        conversion that follows such a deletion takes a fifth longer.
+        """
+        if os.path.isdir(self.folder):
+            for path in Path(self.folder).rglob("*"):
+                if path.is_file() and path.stat().st_nlink == 1:  # not what was put here by links
+                    os.truncate(path, 0)
+            self.emptied.mkdir(exist_ok=True)
+            os.rename(self.folder, self.emptied / str(len(os.listdir(self.emptied))))
         os.makedirs(self.folder)
 
     def remove(self) -> None:
-        for folder in (self.folder, self.killed):
+        for folder in (self.folder, self.killed, self.emptied):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def limit(folder: str) -> Callable[[], Any]:
-    """Read every slice once and pack level 0 on two threads; nothing is written."""
+    """Read every slice once and pack level 0 on two threads; nothing is written or kept."""
     volume = brainxr.open(folder)
     source, pyramid = stack_of(volume), Pyramid.of(volume, Options())
     blocking = pyramid.blocking
-    finest = blocking.levels[0]
+    finest, memory = blocking.levels[0], Buffers()
 
     def pack(box: tuple[int, ...]) -> None:
         assert source is not None
-        values = source.select(blocking.place(box)).read()
+        values = source.select(blocking.place(box)).read(partial(memory.array, "box"))
         for _, window in blocking.shards(finest, box):
             pieces = pack_shard(values[window], finest.chunks, finest.per_shard, pyramid.packing)
             collections.deque(pieces, maxlen=0)
