@@ -37,7 +37,7 @@ when something appears beside the result until the end: nothing can be lost whil
 is being opened. The exit code is 1 where anything is wrong.
 """
 
-SHAPE = (64, 80, 96)
+SHAPE = (48, 80, 136)
 
 # Imported once, so that the moments are those of writing.
 PRELOADED = ["brainxr.writing.convert", "brainxr.writing.tiffstack", "brainxr.pictures.frames",
