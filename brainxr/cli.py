@@ -211,7 +211,7 @@ def movie(
 @click.argument("path")
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
 @click.option("--planes", is_flag=True, help="Three linked planes: axial, coronal, sagittal.")
-@click.option("--preview", help="Bytes of what is shown in 3-D, at most. Default: '512 MB'.")
+@click.option("--preview", help="Bytes of what is shown in 3-D, at most, as '512 MB'.")
 @_stack_options
 def view(
     path: str, selection: str | None, planes: bool, preview: str | None, **options: Any

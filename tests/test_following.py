@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import threading
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from conftest import ByteCounter, MakeStack
+from stores import make_store
 from test_background import drawn, in_event_loop
 from test_viewer import box_on_screen, shown  # noqa: F401
 
 import brainxr
+from brainxr.errors import TooBigError
 from brainxr.stacks.reader import SliceReader
+from brainxr.viewing.fromviewer import volume_of
 
 pytest.importorskip("napari")
 
@@ -159,10 +166,92 @@ def test_no_budget_at_all_is_refused_first(vol: xr.DataArray, preview: Any) -> N
 
 
 def test_the_graphics_card_decides_too(vol: xr.DataArray, monkeypatch: Any) -> None:
-    monkeypatch.setattr("brainxr.viewing.viewer._largest_side", lambda viewer: 40)
+    monkeypatch.setattr("brainxr.viewing.graphics._largest_side", lambda canvas: 40)
     viewer = brainxr.view(vol, ViewerModel())
     viewer.dims.ndisplay = 3
     assert viewer.layers[0].data[-1].shape == (30, 22, 30)
+
+
+# --- a level that a person chooses ------------------------------------------------
+
+WHOLE = {
+    "stack": lambda v, folder: v,
+    "computed": lambda v, folder: v * 2,
+    "in memory": lambda v, folder: v.load(),
+    "pyramid": lambda v, folder: brainxr.open(make_store(folder / "a.zarr", SHAPE, levels=3).path),
+}
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("in_background", [False, True])
+@pytest.mark.parametrize("kind", WHOLE.values(), ids=WHOLE)
+def test_no_level_loads_the_whole_volume(
+    vol: xr.DataArray, shown: Any, tmp_path: Path, bytes_read: ByteCounter,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch, kind: Any, in_background: bool,
+) -> None:  # fmt: skip
+    """Refused in words, and the preview stays. napari has a box for layers that were pyramids."""
+    from napari.settings import get_settings
+    from qtpy.QtCore import QTimer
+
+    data = kind(vol, tmp_path)
+    told: list[Any] = []
+    # napari shows as a notification what gets there
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, _: told.append(error))
+    monkeypatch.setattr(get_settings().experimental, "async_", in_background)
+    viewer = shown(data, contrast_limits=(0, 1), preview=PREVIEW)
+    in_event_loop(lambda: setattr(viewer.dims, "ndisplay", 3), until=lambda: not readers())
+    in_event_loop(until=lambda: drawn(viewer).ndim == 3 and bool(drawn(viewer).any()))
+    layer, preview = viewer.layers[0], drawn(viewer)
+    box = resolution_box(viewer)
+    assert box.count() in (0, len(layer.data) + 1)
+    choose = partial(box.setCurrentIndex, 1)
+    if not box.count():  # of the others a script, or a plugin
+        choose = partial(QTimer.singleShot, 0, lambda: setattr(layer, "locked_data_level", 0))
+    with bytes_read() as reading:
+        in_event_loop(choose, until=lambda: bool(told))
+    assert reading.count < data.nbytes / 3
+    (error,) = told
+    assert isinstance(error, TooBigError)
+    assert re.search(r"30 x 44 x 60 voxels .*158 kB.*at most 20 kB.*preview=", str(error))
+    assert (layer.locked_data_level, box.currentIndex()) == (None, min(0, box.count() - 1))
+    np.testing.assert_array_equal(drawn(viewer), preview)
+    # a plane of it can be read, and what is shown be saved as the volume that it is
+    np.testing.assert_array_equal(np.asarray(layer.data[0][7]), data[7])
+    with pytest.raises(TooBigError):
+        np.asarray(layer.data[0])
+    in_event_loop(lambda: setattr(viewer.dims, "ndisplay", 2),
+                  until=lambda: drawn(viewer).ndim == 2)  # fmt: skip
+    assert len(told) == 1
+
+
+def resolution_box(viewer: Any) -> Any:
+    """napari's box of levels, in the controls of the first layer."""
+    controls = viewer.window._qt_viewer.controls.widgets[viewer.layers[0]]
+    return controls._multiscale_level_control.level_combobox
+
+
+def test_a_level_that_fits_can_be_chosen(vol: xr.DataArray, tmp_path: Path) -> None:
+    volume = brainxr.open(make_store(tmp_path / "a.zarr", SHAPE, levels=3).path)
+    viewer = brainxr.view(volume, ViewerModel(), preview=PREVIEW, contrast_limits=(0, 1))
+    viewer.dims.ndisplay = 3
+    layer = viewer.layers[0]
+    layer.locked_data_level = len(layer.data) - 1
+    np.testing.assert_array_equal(drawn(viewer), layer.data[-1])
+    with pytest.raises(TooBigError):
+        layer.locked_data_level = 0
+    viewer.dims.ndisplay = 2
+    layer.locked_data_level = 0
+    np.testing.assert_array_equal(drawn(viewer), volume[int(viewer.dims.current_step[0])])
+
+
+@pytest.mark.parametrize("kind", WHOLE.values(), ids=WHOLE)
+def test_in_three_dimensions_a_layer_is_its_volume(
+    vol: xr.DataArray, tmp_path: Path, kind: Any
+) -> None:
+    data = kind(vol, tmp_path)
+    viewer, layer = model(data)
+    viewer.dims.ndisplay = 3
+    assert volume_of(layer) is data
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import brainxr
 from brainxr.lazy.laidout import LaidOut
 from brainxr.viewing.layers import image_layer
-from brainxr.viewing.preview import Budget, Preview, middles, strides, thin_out
+from brainxr.viewing.preview import Budget, Preview, drawn_as, middles, strides, thin_out
 
 VOXEL = (50.0, 20.0, 10.0)
 
@@ -43,6 +43,33 @@ def test_bytes_on_the_graphics_card_count(dtype: str, bytes_a_voxel: int) -> Non
     budget = Budget(bytes_a_voxel * 1000)
     assert budget.fits((10, 10, 10), np.dtype(dtype))
     assert not budget.fits((10, 10, 11), np.dtype(dtype))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["?", "u1", "i1", "u2", ">u2", "i2", "u4", "i8", "f2", "f4", "f8"]
+)
+def test_it_is_read_as_napari_draws_it(dtype: str) -> None:
+    """Or the window would stand still for the conversion, each time that it is drawn anew."""
+    gl = pytest.importorskip("napari._vispy.utils.gl")
+    values = np.arange(20 * 30 * 40).reshape(20, 30, 40) % 100
+    array = da.from_array(values.astype(dtype))
+    assert drawn_as(array.dtype) == gl.fix_data_dtype(np.zeros(1, dtype)).dtype
+    preview = Preview.of([array], (1, 1, 1), Budget(20_000))
+    assert preview is not None
+    coarse, *_, fine = preview.read_steps()
+    for shown in (coarse, fine):
+        assert shown is not None
+        assert gl.fix_data_dtype(shown) is shown
+    assert np.isin(fine, values.astype(dtype)).all()
+
+
+def test_what_is_in_memory_is_not_converted_by_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainxr.viewing.preview.QUICK_BYTES", 2000)
+    values = np.arange(10 * 11 * 12, dtype="i2").reshape(10, 11, 12)
+    assert Preview.of([values.astype("u2")], VOXEL, Budget()) is None
+    found = Preview.of([values], VOXEL, Budget())
+    assert found is not None
+    np.testing.assert_array_equal(read(found), values.astype("f4"), strict=True)
 
 
 @given(

@@ -10,16 +10,18 @@ coarser level where it lies.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from brainxr.lazy.laidout import LaidOut
-from brainxr.lazy.lazyarray import StackArray
+from brainxr.errors import TooBigError
+from brainxr.lazy.cost import show_bytes
 from brainxr.viewing.background import Reading, event_loop_runs
-from brainxr.viewing.preview import Budget, Preview, thin_out
+from brainxr.viewing.preview import Budget, Preview, bytes_drawn, drawn_as, thin_out
 from brainxr.viewing.slicing import before_slicing
 from brainxr.viewing.zoom import LazyLevel
 
@@ -97,6 +99,7 @@ class _Follower:
 
     def follow(self) -> None:
         """See what is displayed, and show that."""
+        self._refuse_level()
         displayed = self._displayed()
         if displayed != self.shown and self.has_own_data:
             self.shown = displayed
@@ -145,19 +148,48 @@ class _Follower:
     def _show_volume(self) -> None:
         """The volume where it is at hand, else a dark one until it is read."""
         zoom = self.zoom
-        shown = [_lazy(self.whole)] if zoom is None else zoom.shown(self.shown, self.budget)
-        self._levels = shown
+        shown = [self.whole] if zoom is None else zoom.shown(self.shown, self.budget)
         arrays = [level.array if isinstance(level, LazyLevel) else level for level in shown]
+        # napari lets a person choose a level, and would read all of it
+        self._levels = shown = [LazyLevel(array, self._refuse_whole) for array in arrays]
         if self.layer.ndim > 3:  # napari reads it, again at each step of the other axes' sliders
             self._add_level(thin_out(arrays[-1], self.layer.scale, self.budget, self.shown))
             return
         self._waiting = Preview.of(arrays, self.layer.scale, self.budget)
         if self._waiting is not None:
-            self._levels = shown[:1]
-            self._add_level(np.zeros(self._waiting.coarse.shape, self.layer.dtype))
-            self._levels = shown
+            self._add_level(self._dark())
         elif zoom is not None:
             self._give(shown)
+
+    def _dark(self) -> npt.NDArray[Any]:
+        """A volume of one voxel, which is drawn in no time."""
+        low = float(self.layer.contrast_limits[0])
+        return np.full((1,) * self.layer.ndim, low, drawn_as(self.layer.dtype))
+
+    def _refuse_level(self) -> None:
+        """Refuse a level that a person chose, where napari slices after this."""
+        number = self.layer.locked_data_level
+        if number is not None and len(self.shown) > 2 and self.has_own_data:
+            shape = self.layer.data[number].shape
+            self._refuse([shape[axis] for axis in self.shown])
+
+    def _refuse_whole(self, level: LazyLevel) -> None:
+        """Refuse it where napari reads without asking first, as it does in the foreground."""
+        self._refuse(level.shape)
+
+    def _refuse(self, shape: Sequence[int]) -> None:
+        """Refuse to read more of a level at once than may be shown of a volume."""
+        if self.budget.fits(shape, self.layer.dtype):
+            return
+        if self.layer.locked_data_level is not None:
+            self.layer.locked_data_level = None  # what was shown stays, and the box says so
+        raise TooBigError(
+            f"{' x '.join(map(str, shape))} voxels of the layer {self.layer.name!r} are "
+            f"{show_bytes(math.prod(shape) * bytes_drawn(self.layer.dtype))}, and of a volume in "
+            f"three dimensions at most {show_bytes(self.budget.nbytes)} are shown, and "
+            f"{self.budget.side} voxels along an axis. Show a part of it, for example "
+            'brainxr.view(vol[100:200]), or allow more: brainxr.view(vol, preview="2 GB").'
+        )
 
     def _read(self, preview: Preview) -> None:
         if hasattr(self.viewer, "window") and event_loop_runs():
@@ -193,11 +225,6 @@ def is_followed(layer: Any) -> bool:
 def data_of_planes(layer: Any) -> Any:
     """Data of a layer that `is_followed`, for another viewer that displays the last two axes."""
     return getattr(layer, _FOLLOWER).planes()
-
-
-def _lazy(array: Any) -> Any:
-    """A level that napari can slice twice, without reading all of it the first time."""
-    return LazyLevel(array) if isinstance(array, StackArray | LaidOut) else array
 
 
 def _without_slicing(layer: Any) -> AbstractContextManager[None]:

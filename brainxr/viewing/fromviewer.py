@@ -27,6 +27,7 @@ from brainxr.geometry.grid import DIMS, OFF_GRID_IN_VOXELS, VoxelGrid
 from brainxr.lazy.cost import refuse_beyond_memory
 from brainxr.viewing.added import drawn_on, is_unitless, shown_by
 from brainxr.viewing.layers import Axis, layer_dims, shows
+from brainxr.viewing.zoom import LazyLevel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -199,6 +200,7 @@ def volume_of(layer: Image | Labels) -> xr.DataArray:
         When the layer has no unit, is turned, or has axes other than z, y and x.
     """
     values = layer.data[0] if layer.multiscale else layer.data
+    values = values.array if isinstance(values, LazyLevel) else values
     known = shown_by(layer)
     if known is not None and shows(known, values, layer.scale, layer.translate):
         return known

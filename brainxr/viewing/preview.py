@@ -71,7 +71,7 @@ class Budget:
 
     def fits(self, shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
         """Whether a volume of this shape and type may be shown."""
-        return max(shape) <= self.side and math.prod(shape) * _bytes_shown(dtype) <= self.nbytes
+        return max(shape) <= self.side and math.prod(shape) * bytes_drawn(dtype) <= self.nbytes
 
 
 def _parsed(size: int | str) -> int:
@@ -93,10 +93,21 @@ def _parsed(size: int | str) -> int:
 LEAST_BYTES = 1000
 
 
-def _bytes_shown(dtype: np.dtype[Any]) -> int:
-    """Bytes of a voxel in memory or on the card, which knows three types, whichever are more."""
+def drawn_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of a card's three, uint8, uint16 and float32, in which napari draws a volume.
+
+    It would turn one of another type into that while the window stands still, each time
+    that it is drawn anew.
+    """
+    if dtype.kind not in "biuf":
+        return dtype
     small = dtype.kind in "ub" and dtype.itemsize <= 2
-    return dtype.itemsize if small else max(4, dtype.itemsize)
+    return np.dtype(f"u{dtype.itemsize}" if small else "f4")
+
+
+def bytes_drawn(dtype: np.dtype[Any]) -> int:
+    """Bytes of a voxel in memory or on the card, whichever are more."""
+    return max(dtype.itemsize, drawn_as(dtype).itemsize)
 
 
 def strides(
@@ -206,14 +217,15 @@ class Preview:
         TooBigError
             When the fine one would not fit in memory.
         """
+        dtype = drawn_as(self.fine.dtype)
         shape = " x ".join(map(str, self.fine.shape))
         refuse_beyond_memory(
-            math.prod(self.fine.shape) * self.fine.dtype.itemsize,
-            f"The volume in three dimensions, {shape} {self.fine.dtype},",
+            math.prod(self.fine.shape) * dtype.itemsize,
+            f"The volume in three dimensions, {shape} {dtype},",
             "Look at a part of it, or at a coarser one: brainxr.view(data, preview='100 MB').",
         )
-        yield np.ascontiguousarray(self.coarse.read())
-        filled = np.empty(self.fine.shape, self.fine.dtype)
+        yield np.ascontiguousarray(self.coarse.read(), dtype)
+        filled = np.empty(self.fine.shape, dtype)
         for part in _pieces(self.fine):
             filled[part] = self.fine[part]
             yield None
@@ -225,8 +237,10 @@ def _all(shape: Sequence[int]) -> list[Places]:
 
 
 def _is_at_hand(array: Any) -> bool:
-    """Whether it is there as soon as it is asked for: in memory, or little of it."""
-    return isinstance(array, np.ndarray) or array.size * array.dtype.itemsize <= QUICK_BYTES
+    """Whether it is there as soon as it is asked for: in memory as it is drawn, or little of it."""
+    if array.size * array.dtype.itemsize <= QUICK_BYTES:
+        return True
+    return isinstance(array, np.ndarray) and drawn_as(array.dtype) == array.dtype
 
 
 def _pieces(array: Lazy) -> list[tuple[slice, ...]]:

@@ -21,6 +21,7 @@ from brainxr.viewing.added import shown_by, watch_added
 from brainxr.viewing.background import event_loop_runs, keep_responsive, wait_for_planes
 from brainxr.viewing.display import refuse_without_display
 from brainxr.viewing.following import BUDGET, follow_axes
+from brainxr.viewing.graphics import budget_for
 from brainxr.viewing.layers import image_layer, layer_dims, middle_present, thin_axes
 from brainxr.viewing.orthoviews import link_planes
 from brainxr.viewing.preview import Budget
@@ -63,7 +64,8 @@ def view(
         event loop running, or with a viewer that was given, no.
     preview : int or str, optional
         Bytes of what is shown in three dimensions, at most, such as ``"1 GB"``: of a
-        volume that is larger a coarser level, or every n-th voxel. Default: 512 MB.
+        volume that is larger a coarser level, or every n-th voxel. Default: 512 MB, or
+        16.8 million voxels where there is no graphics card to draw them.
     **layer_kwargs
         Passed to ``viewer.add_image``: ``colormap="magma"``, ``name=...``; they
         replace what is found here.
@@ -208,16 +210,8 @@ def _settle(viewer: ViewerModel, layer: Any, preview: int | str | None = None) -
     layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
     watch_added(viewer)
     keep_upright(viewer)
-    layer.metadata[BUDGET] = Budget.of(preview, _largest_side(viewer))
+    layer.metadata[BUDGET] = budget_for(viewer, layer.dtype, preview)
     follow_axes(viewer, layer)
-
-
-def _largest_side(viewer: ViewerModel) -> int | None:
-    """Voxels of a volume along each axis that the graphics card takes, as napari asked it."""
-    window: Any = getattr(viewer, "window", None)
-    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
-    sizes = getattr(canvas, "max_texture_sizes", None)  # of which napari has no public name
-    return None if not sizes or not sizes[1] else int(sizes[1])
 
 
 def attend_viewers() -> None:

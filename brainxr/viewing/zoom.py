@@ -14,7 +14,7 @@ All of it is one selection by coordinates, and reads nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,23 +48,33 @@ class LazyLevel:
     """A level that is read when it is made an array, and not when it is sliced.
 
     napari slices a level twice: first the tile, then the plane.
+
+    Parameters
+    ----------
+    array : array_like
+    guard : callable, optional
+        Is given what is about to be read, and raises if that should not be.
     """
 
-    def __init__(self, array: Lazy) -> None:
+    def __init__(self, array: Any, guard: Callable[[LazyLevel], object] | None = None) -> None:
         self.array = array
-        self.shape = array.shape
-        self.dtype = array.dtype
-        self.ndim = array.ndim
-        self.size = array.size
+        self.guard = guard
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+        self.ndim: int = array.ndim
+        self.size: int = array.size
 
     def __getitem__(self, key: Any) -> LazyLevel:
-        return LazyLevel(self.array.select(key))
+        is_ours = isinstance(self.array, StackArray | LaidOut)
+        return LazyLevel(self.array.select(key) if is_ours else self.array[key], self.guard)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return self.array.__array__(dtype, copy)
+        if self.guard is not None:
+            self.guard(self)
+        return np.array(self.array, dtype, copy=copy)
 
 
 @dataclass(frozen=True)
