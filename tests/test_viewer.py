@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -302,22 +305,62 @@ def test_a_script_waits_until_the_window_is_closed(vol: xr.DataArray) -> None:
 # --- levels -----------------------------------------------------------------------
 
 
-def dotted(folder: Path, place: tuple[int, int, int]) -> str:
-    """A pyramid of means of a dark volume with one bright voxel, made by numpy and zarr."""
-    values = np.zeros((40, 48, 56), "f4")
-    values[place] = 4096
-    levels = [Level("0", {"z": 50.0, "y": 20.0, "x": 10.0}, {"z": 1000.0, "y": 0.0, "x": -5.0})]
-    arrays = [values]
-    for number in (1, 2, 3):
-        z, y, x = arrays[-1].shape
-        blocks = arrays[-1].reshape(z // 2, 2, y // 2, 2, x // 2, 2)
+SIZES, VOXEL, FIRST = (40, 48, 56), (50.0, 20.0, 10.0), (1000.0, 0.0, -5.0)
+DOT = (13, 21, 37)
+HALVED = (2, 2, 2)
+ORDERS = list(permutations(range(3)))
+
+
+def means(place: tuple[int, ...], factors: tuple[int, ...] = HALVED) -> list[np.ndarray]:
+    """A dark volume with one bright voxel, and three times the means of its blocks, by numpy."""
+    arrays = [np.zeros(SIZES, "f4")]
+    arrays[0][place] = 4096
+    for _ in range(3):
+        shape = np.floor_divide(arrays[-1].shape, factors)
+        blocks = arrays[-1].reshape([n for pair in zip(shape, factors, strict=True) for n in pair])
         arrays.append(blocks.mean((1, 3, 5)))
-        levels.append(coarser(levels[-1], str(number), {"z": 2, "y": 2, "x": 2}))
+    return arrays
+
+
+def empty_pyramid(
+    folder: Path,
+    shape: tuple[int, ...],
+    voxel: tuple[float, ...],
+    factors: tuple[int, ...],
+    chunks: tuple[int, ...] = (8, 16, 16),
+) -> list[zarr.Array]:
+    """The arrays of four levels, of which no chunk is written yet."""
+    levels = [
+        Level("0", dict(zip("zyx", voxel, strict=True)), dict(zip("zyx", FIRST, strict=True)))
+    ]
+    for number in (1, 2, 3):
+        levels.append(coarser(levels[-1], str(number), dict(zip("zyx", factors, strict=True))))
     group = zarr.open_group(folder, mode="w", zarr_format=3)
     group.attrs.update(to_attributes(Image(("z", "y", "x"), tuple(levels))))
-    for level, array in zip(levels, arrays, strict=True):
-        group.create_array(level.path, data=array, chunks=(8, 16, 16))
+    shapes = [np.floor_divide(shape, np.power(factors, i)).tolist() for i in range(4)]
+    return [
+        group.create_array(level.path, shape=size, chunks=chunks, dtype="f4")
+        for level, size in zip(levels, shapes, strict=True)
+    ]
+
+
+def dotted(folder: Path, place: tuple[int, ...], factors: tuple[int, ...] = HALVED) -> str:
+    """A pyramid with one bright voxel, made by numpy and zarr."""
+    arrays = empty_pyramid(folder, SIZES, VOXEL, factors)
+    for array, values in zip(arrays, means(place, factors), strict=True):
+        array[:] = values
     return str(folder)
+
+
+def block_of_dot(level: int, factors: tuple[int, ...] = HALVED) -> list[tuple[int, int]]:
+    """First voxel of level 0 in a level's block with the dot, and the first behind it."""
+    sizes = [factor**level for factor in factors]
+    return [(p // n * n, p // n * n + n) for p, n in zip(DOT, sizes, strict=True)]
+
+
+def edges_of(block: Any, axes: Sequence[int], voxel: Sequence[float] = VOXEL) -> list[float]:
+    """Its edges in µm along the rows and the columns of a picture."""
+    return [FIRST[a] + (side - 0.5) * voxel[a] for a in axes for side in block[a]]
 
 
 @pytest.mark.parametrize("across", [0, 1, 2])
@@ -337,46 +380,92 @@ def test_levels_follow_the_axes_that_are_displayed(tmp_path: Path, across: int) 
 
 
 @pytest.mark.window
-@pytest.mark.parametrize("across", [0, 1, 2])
-def test_a_dot_is_followed_across_levels(tmp_path: Path, shown, across: int) -> None:
-    """At every level and every plane: shown where its block is, and in no other plane."""
-    place, spacing, origin = (13, 21, 37), (50.0, 20.0, 10.0), (1000.0, 0.0, -5.0)
-    viewer = shown(brainxr.open(dotted(tmp_path / "a.zarr", place)), contrast_limits=(0, 1))
-    viewer.dims.order = (across, *(axis for axis in range(3) if axis != across))
-    viewer.reset_view()
+@pytest.mark.parametrize("factors", [HALVED, (2, 1, 2)], ids=str)
+def test_a_dot_is_followed_across_levels(tmp_path: Path, shown, factors) -> None:
+    """Factors of 2, 4 and 8, along each axis, rows and columns of the picture swapped, too.
+
+    It is where its block is, and in no other plane than those of the block.
+    """
+    viewer = shown(brainxr.open(dotted(tmp_path / "a.zarr", DOT, factors)), contrast_limits=(0, 1))
     layer = viewer.layers[0]
     layer.interpolation2d = "nearest"
-    for level in range(4):
-        factor = 2**level
-        layer.locked_data_level = level
-        block = [p // factor * factor for p in place]
-        edges = [
-            origin[a] + (block[a] + side) * spacing[a]
-            for a in range(3) if a != across for side in (-0.5, factor - 0.5)
-        ]  # fmt: skip
-        for number in range((40, 48, 56)[across]):
-            viewer.dims.set_point(across, origin[across] + number * spacing[across])
-            is_there = number // factor == place[across] // factor
-            assert (layer._slice.image.raw.max() > 0) == is_there
-        viewer.dims.set_point(across, origin[across] + place[across] * spacing[across])
-        found = box_on_screen(viewer)
-        np.testing.assert_allclose(found, edges, atol=1.5 / viewer.scene.camera.zoom)
+    for order in ORDERS:
+        across, *displayed = viewer.dims.order = order
+        viewer.reset_view()
+        for level, values in enumerate(means(DOT, factors)):
+            layer.locked_data_level = level
+            block = block_of_dot(level, factors)
+            for number in range(SIZES[across]):
+                viewer.dims.set_point(across, FIRST[across] + number * VOXEL[across])
+                plane = values.transpose(order)[number // factors[across] ** level]
+                np.testing.assert_array_equal(layer._slice.image.raw, plane)
+                assert plane.any() == (block[across][0] <= number < block[across][1])
+            viewer.dims.set_point(across, FIRST[across] + DOT[across] * VOXEL[across])
+            atol = 1.5 / viewer.scene.camera.zoom
+            np.testing.assert_allclose(box_on_screen(viewer), edges_of(block, displayed), atol=atol)
+
+
+LARGE, ABOUT_CUBES = (2400, 2560, 2480), (10.0, 11.0, 12.0)
+BOX = ((1184, 1200), (1280, 1296), (1248, 1264))
 
 
 @pytest.mark.window
-def test_a_dot_in_three_dimensions(tmp_path: Path, shown) -> None:
-    """The coarse level lies where the fine one does."""
-    place, spacing, origin = (13, 21, 37), (50.0, 20.0, 10.0), (1000.0, 0.0, -5.0)
-    volume = brainxr.open(dotted(tmp_path / "a.zarr", place))
-    viewer = shown(volume, contrast_limits=(0, 1), preview=20_000)
-    viewer.dims.ndisplay = 3
+def test_a_box_is_followed_at_every_zoom(tmp_path: Path, shown) -> None:
+    """napari chooses the level by the zoom; of 60 GB, almost no chunk of which is written."""
+    made = empty_pyramid(tmp_path / "a.zarr", LARGE, ABOUT_CUBES, HALVED, (64, 96, 128))
+    for level, array in enumerate(made):
+        array[tuple(slice(low >> level, high >> level) for low, high in BOX)] = 1000
+    viewer = shown(brainxr.open(str(tmp_path / "a.zarr")), contrast_limits=(0, 1))
+    make_small(viewer)
     layer = viewer.layers[0]
-    assert layer.level_shapes.tolist()[-1] == [10, 12, 14]
-    viewer.scene.camera.angles = (0, 0, 90)  # along z, rows downwards
-    viewer.reset_view()
+    layer.interpolation2d = "nearest"
+    for order in ORDERS:
+        across, *displayed = viewer.dims.order = order
+        low, high = BOX[across]
+        for level in range(4):
+            zoom_to_level(viewer, level, displayed)
+            for number in (low - 1, high - 1, high):
+                viewer.dims.set_point(across, FIRST[across] + number * ABOUT_CUBES[across])
+                canvas = viewer.screenshot(canvas_only=True, flash=False)
+                assert layer.data_level == level
+                assert (canvas[..., :3].min(-1) > 200).any() == (low <= number < high)
+            viewer.dims.set_point(across, FIRST[across] + low * ABOUT_CUBES[across])
+            atol = 1.5 / viewer.scene.camera.zoom
+            edges = edges_of(BOX, displayed, ABOUT_CUBES)
+            np.testing.assert_allclose(box_on_screen(viewer), edges, atol=atol)
+
+
+def make_small(viewer) -> None:
+    """A canvas with fewer pixels than the coarsest level has voxels."""
+    from qtpy.QtWidgets import QApplication, QDockWidget
+
+    for dock in viewer.window._qt_window.findChildren(QDockWidget):
+        dock.hide()
+    viewer.window.resize(260, 260)
+    for _ in range(5):
+        QApplication.processEvents()
+
+
+def zoom_to_level(viewer, level: int, displayed: Sequence[int]) -> None:
+    """Zoom about the box until a pixel has more voxels of a level than one, and less than two."""
+    viewer.scene.camera.center = (0, *(FIRST[a] + BOX[a][0] * ABOUT_CUBES[a] for a in displayed))
+    viewer.scene.camera.zoom = 1 / (1.3 * max(ABOUT_CUBES) * 2**level)
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_dot_in_three_dimensions(tmp_path: Path, shown, level: int) -> None:
+    """Levels of 2, 4 and 8 lie where the fine one does, looked at along each axis."""
+    volume = brainxr.open(dotted(tmp_path / "a.zarr", DOT))
+    viewer = shown(volume, contrast_limits=(0, 1), preview=max(means(DOT)[level].nbytes, 1000))
+    layer = viewer.layers[0]
+    viewer.dims.ndisplay = 3
     layer.interpolation3d = "nearest"
-    found = box_on_screen(viewer)
-    edges = [
-        origin[a] + (place[a] // 4 * 4 + side) * spacing[a] for a in (1, 2) for side in (-0.5, 3.5)
-    ]
-    np.testing.assert_allclose(found, edges, atol=4 / viewer.scene.camera.zoom)
+    for order in ORDERS:
+        viewer.dims.order = order
+        viewer.scene.camera.angles = (0, 0, 90)  # along the first, rows downwards
+        viewer.reset_view()
+        assert layer.level_shapes.tolist()[-1] == [n // 2**level for n in SIZES]
+        edges = edges_of(block_of_dot(level), order[1:])
+        # a ray's steps are a fraction of a voxel apart
+        np.testing.assert_allclose(box_on_screen(viewer), edges, atol=4 / viewer.scene.camera.zoom)
