@@ -118,18 +118,20 @@ def _roles(row: str) -> dict[str, Role]:
 
 def _first_pictures(folder: str, repeats: int, tick: Tick) -> list[Cell]:
     cells = [Cell(FIRST_ROW, way, role) for way, (role, _) in OPENING.items()]
+    paths = paths_of(folder)
+    middle = paths[len(paths) // 2]
     for _ in range(min(repeats, FIRST_REPEATS)):
         for cell in cells:
             tick(f"{FIRST_ROW}: {cell.way}")
             if cell.problem is None:
-                _time_first(cell, folder)
+                time_first(cell, folder, middle)
     return cells
 
 
-def _time_first(cell: Cell, folder: str) -> None:
-    paths = paths_of(folder)
+def time_first(cell: Cell, folder: str, middle: str) -> None:
+    """Time a process of its own until it has drawn; `middle` is a slice of the folder."""
     script = SCRIPT.format(imports=IMPORTS[cell.way], opening=OPENING[cell.way][1])
-    command = [sys.executable, "-W", "ignore", "-c", script, folder, paths[len(paths) // 2]]
+    command = [sys.executable, "-W", "ignore", "-c", script, folder, middle]
     start = time.perf_counter()
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, cwd=REPOSITORY) as process:
@@ -224,7 +226,8 @@ def _stacks(folder: str) -> dict[str, Callable[[Any], Any]]:
 
 def _images(folder: str) -> Iterator[Any]:
     for path in paths_of(folder):
-        yield tifffile.imread(path)
+        if path.endswith(".tif"):  # and no notice of where a brain comes from
+            yield tifffile.imread(path)
 
 
 def available_memory() -> int:

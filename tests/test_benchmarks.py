@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +15,22 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from conftest import ByteCounter
+from conftest import ByteCounter, MakeStack
+from test_viewer import window_or_skip
 
 from benchmarks import __main__ as command
-from benchmarks import conversion, doors, limits, measure, memory, oracle, report, window, work
+from benchmarks import (
+    conversion,
+    doors,
+    limits,
+    looking,
+    measure,
+    memory,
+    oracle,
+    report,
+    window,
+    work,
+)
 from benchmarks.graphs import Graph, graphs
 from benchmarks.measure import Cell, Job
 from benchmarks.peers import PEERS, Peer
@@ -542,3 +556,59 @@ def test_conversion_by_everybody_gives_the_same(stacks: Stacks) -> None:
         "limit, 2 threads", "brainxr", "ngff-zarr", "ome-zarr-py", "ngff-zarr, defaults",
         "ome-zarr-py, defaults",
     ])  # fmt: skip
+
+
+# --- looking ----------------------------------------------------------------------
+
+
+def looked(*arguments: str) -> tuple[int, str]:
+    """Exit code and table of the command, in a process as a person has it."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.looking", *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=window.REPOSITORY
+    )
+    assert "| point |" in done.stdout, done.stderr
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def placed(make_stack: MakeStack) -> str:
+    """Slices whose place is told by ImageJ's words, as the samples' are."""
+    options: dict[str, Any] = {
+        "imagej": True, "resolution": (1 / 50, 1 / 50), "metadata": {"unit": "um", "spacing": 50.0},
+    }  # fmt: skip
+    values = np.random.default_rng(0).integers(1, 255, (24, 36, 42), "u1").repeat(2, 2)
+    return make_stack(folder="looked_50um", shape=values.shape, values=values, **options).path
+
+
+@pytest.mark.window
+def test_what_is_seen_is_compared_with_the_slices(placed: str) -> None:
+    window_or_skip()
+    code, text = looked(placed, "--only", "preview", "back")
+    assert code == 0, text
+    assert "every voxel within half of one" in text
+    assert re.search(r"6 back again .* exact", text)
+    assert re.search(r"7 one unit .* mm”", text)
+
+
+@pytest.mark.slow
+@pytest.mark.window
+def test_all_nine_points_are_looked_at(placed: str) -> None:
+    window_or_skip()
+    code, text = looked(placed)
+    assert code == 0, text
+    assert {line.split()[1] for line in text.splitlines() if re.match(r"\| \d", line)} == set(
+        "123456789"
+    )
+
+
+def test_another_plane_is_noticed(placed: str, tmp_path: Path) -> None:
+    oracle = looking.Oracle(placed, tmp_path)
+    assert oracle.spacing == 50
+    values = oracle.part(range(24))
+    looking.check_preview(values[::2, 1::3, 1::3], oracle)
+    with pytest.raises(looking.WrongError, match="other voxels"):
+        looking.check_preview(values[1::2, :, ::3][::-1], oracle)
+    looking.check_alike(values[3].repeat(3, 0).repeat(3, 1), values[3], "it")
+    with pytest.raises(looking.WrongError, match="like the plane"):
+        looking.check_alike(values[4].repeat(3, 0).repeat(3, 1), values[3], "it")
