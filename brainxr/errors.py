@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 
 class StackError(ValueError):
@@ -21,6 +22,9 @@ class EmptyStackError(StackError, FileNotFoundError):
 
     # FileNotFoundError would print its arguments as "[Errno ...]".
     __str__ = Exception.__str__
+    # found by name it would be ValueError's, which makes none: so errors come back from workers
+    if not TYPE_CHECKING:
+        __new__ = OSError.__new__
 
 
 class InconsistentStackError(StackError):
@@ -31,6 +35,8 @@ class SliceReadError(StackError, OSError):
     """A slice can't be read: it vanished, is truncated or is no TIFF."""
 
     __str__ = Exception.__str__
+    if not TYPE_CHECKING:
+        __new__ = OSError.__new__
 
 
 class StoreError(ValueError):
@@ -41,18 +47,24 @@ class StoreReadError(StoreError, OSError):
     """A part of a Zarr store is missing or damaged."""
 
     __str__ = Exception.__str__
+    if not TYPE_CHECKING:
+        __new__ = OSError.__new__
 
 
 class StoreExistsError(StoreError, FileExistsError):
     """There is something already where a store or a stack was to be written."""
 
     __str__ = Exception.__str__
+    if not TYPE_CHECKING:
+        __new__ = OSError.__new__
 
 
 class StoreWriteError(StoreError, OSError):
     """A store or a stack can't be written: the disk is full, or the place forbidden."""
 
     __str__ = Exception.__str__
+    if not TYPE_CHECKING:
+        __new__ = OSError.__new__
 
 
 class VolumeError(ValueError):
@@ -63,6 +75,8 @@ class VolumeReadError(VolumeError, OSError):
     """A file of a volume is truncated or damaged, or was changed since it was opened."""
 
     __str__ = Exception.__str__
+    if not TYPE_CHECKING:
+        __new__ = OSError.__new__
 
 
 class FetchError(OSError):

@@ -275,25 +275,6 @@ def test_any_scheduler(medium: MadeStack, target: Path) -> None:
     check_levels(target, medium.values)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_cluster(medium: MadeStack, tmp_path: Path) -> None:
-    from distributed import Client, LocalCluster
-
-    volume = brainxr.open(medium.path)
-    reports: list[Progress] = []
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-        ) as cluster,
-        Client(cluster),
-    ):
-        write(volume, tmp_path / "a.zarr", callback=reports.append)
-        write(volume * 2, tmp_path / "b.zarr")
-    check_levels(tmp_path / "a.zarr", medium.values)
-    check_levels(tmp_path / "b.zarr", medium.values * 2)
-    assert reports[-1].done == reports[-1].total == 9
-
-
 def test_progress(medium: MadeStack, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reports: list[Progress] = []
     write(brainxr.open(medium.path), target, progress=True, callback=reports.append)

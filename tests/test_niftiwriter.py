@@ -411,19 +411,6 @@ def test_the_bar_counts_slabs(tmp_path: Path, capsys: Any) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_a_client_does_the_work(tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed")
-    data = volume((40, 7, 5))
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
-        ) as cluster,
-        distributed.Client(cluster),
-    ):
-        path = to_nifti(data.chunk(z=8) * 2, tmp_path / "a.nii.gz")
-    assert_in_place(path, data * 2)
-
-
 def test_a_callback_is_told_and_can_end_it(tmp_path: Path, monkeypatch) -> None:
     data = volume()
     monkeypatch.setattr(niftiwriter, "SLAB_BYTES", 1)

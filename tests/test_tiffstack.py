@@ -285,20 +285,6 @@ def test_progress(vol: xr.DataArray, target: Path) -> None:
     assert last.total == 4
 
 
-def test_on_a_cluster(made: MadeStack, target: Path) -> None:
-    from distributed import Client, LocalCluster
-
-    volume = brainxr.open(made.path)
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster),
-    ):
-        write(volume, target, along="y")
-        check_opens_as(target, volume)
-        write(volume * 2, target, along="x", overwrite=True)
-    check_opens_as(target, volume * 2)
-
-
 # --- interrupted ------------------------------------------------------------------
 
 

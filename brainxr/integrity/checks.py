@@ -7,13 +7,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
+from brainxr.cluster import active_client, in_order, refuse_unseen
 from brainxr.errors import StackError
 from brainxr.files.pool import WAITING
 from brainxr.stacks.locate import find_files
 from brainxr.stacks.slices import PathLike, SliceFiles
 from brainxr.stacks.tiff import Header, differences, parse_header
+
+# Headers that a worker of a cluster looks at in one task: a tenth of a second.
+FILES_OF_A_TASK = 1024
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,7 @@ def check(
     True
     """
     files = find_files(path, inside, storage_options)
-    with ThreadPoolExecutor(WAITING if files.is_far else None) as pool:
-        headers = list(pool.map(lambda i: _header(files, i), range(len(files))))
+    headers = _headers(files)
     usual = _usual(headers)
     problems = [
         Problem(name, message)
@@ -119,6 +123,23 @@ def check(
         if (message := _complaint(header, usual)) is not None
     ]
     return CheckReport(files.folder, len(files), tuple(problems), tuple(files.missing))
+
+
+def _headers(files: SliceFiles) -> list[Header | StackError]:
+    """The header of every file, or why there is none; on a cluster's workers where there is one."""
+    client = active_client()
+    if client is None:
+        return _some_headers(files, range(len(files)))
+    starts = range(0, len(files), FILES_OF_A_TASK)
+    parts = [range(i, min(i + FILES_OF_A_TASK, len(files))) for i in starts]
+    found = in_order(client, partial(_some_headers, files), parts)
+    return [header for some in found for header in some]
+
+
+def _some_headers(files: SliceFiles, numbers: range) -> list[Header | StackError]:
+    refuse_unseen(files.folder)
+    with ThreadPoolExecutor(WAITING if files.is_far else None) as pool:
+        return list(pool.map(partial(_header, files), numbers))
 
 
 def _header(files: SliceFiles, i: int) -> Header | StackError:

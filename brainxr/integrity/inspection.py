@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from brainxr.cluster import refuse_unseen
 from brainxr.errors import SliceGapWarning, StackError, StoreError, VolumeError
 from brainxr.find import find_volume, may_be_no_stack
 from brainxr.integrity import checks
 from brainxr.integrity.checks import CheckReport, Problem
 from brainxr.integrity.slicestats import BYTES_BESIDE, Finding, SliceStats, describe, find_odd
 from brainxr.lazy.lazyarray import StackArray
-from brainxr.lazy.slabs import Slab, cut, in_parallel, refuse_big_parts
+from brainxr.lazy.slabs import Slab, anywhere, cut, refuse_big_parts
 from brainxr.lazy.volume import Volume
 from brainxr.progress import with_progress
 from brainxr.stacks.slices import PathLike
@@ -182,7 +183,7 @@ def _deep(
     )
     by_slab = [(slab, [p for p in places if p.index in slab.planes]) for slab in slabs]
     jobs = [(slab, inside) for slab, inside in by_slab if inside]
-    found = in_parallel(partial(_look_at, array), jobs)
+    found = anywhere(partial(_look_at, array), jobs)
     bar = with_progress(found, "check", "slab", progress, len(jobs))
     looked = [one for several in bar for one in several]
     profile = [one for one in looked if isinstance(one, SliceStats)]
@@ -195,6 +196,7 @@ def _deep(
 
 def _look_at(array: StackArray, job: tuple[Slab, list[_Place]]) -> list[SliceStats | Problem]:
     _, places = job
+    refuse_unseen(array.source.place)
     if array.source.grain[array.order[0]] == 1:  # each by itself: one that is broken is alone
         return [one for place in places for one in _read([place], array)]
     return list(_read(places, array))

@@ -16,7 +16,7 @@ from brainxr.errors import GeometryError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS, Lattice
 from brainxr.lazy.lazyarray import StackArray
-from brainxr.lazy.slabs import Slab, cut, in_parallel, refuse_big_parts
+from brainxr.lazy.slabs import Slab, anywhere, cut, in_parallel, refuse_big_parts
 from brainxr.lazy.unloaded import stack_of
 from brainxr.progress import with_progress
 
@@ -87,7 +87,8 @@ def checksum(volume: xr.DataArray, *, progress: bool | None = None) -> str:
     slabs = cut(volume.shape, grain, dtype.itemsize)
     part = len(slabs[0].planes), len(slabs[0].bands[0]), volume.shape[2]
     refuse_big_parts(part, dtype.itemsize, len(slabs))
-    digests = in_parallel(partial(_digests, read, dtype), slabs)
+    each = in_parallel if _stack_of_three(volume) is None else anywhere
+    digests = each(partial(_digests, read, dtype), slabs)
     for digest in with_progress(digests, "checksum", "slab", progress, len(slabs)):
         found.update(digest)
     return PREFIX + found.hexdigest()
@@ -131,13 +132,19 @@ def _picometres(coordinate: xr.DataArray) -> list[int]:
 
 def _reader(volume: xr.DataArray) -> tuple[Read, tuple[int, int]]:
     """How its planes and rows are read, and how many are decoded together."""
-    stack = stack_of(volume)
-    if stack is not None and stack.ndim == len(DIMS):
+    stack = _stack_of_three(volume)
+    if stack is not None:
         planes, rows = (stack.source.grain[axis] for axis in stack.order[:2])
         return partial(_read_stack, stack), (planes, rows)
     chunks = volume.chunksizes
     planes, rows = (max(chunks[dim], default=1) if dim in chunks else 1 for dim in DIMS[:2])
     return partial(_read_any, volume), (planes, rows)
+
+
+def _stack_of_three(volume: xr.DataArray) -> StackArray | None:
+    """What is read from files as it is; None for what is computed, in memory, or one plane."""
+    stack = stack_of(volume)
+    return stack if stack is not None and stack.ndim == len(DIMS) else None
 
 
 def _read_stack(stack: StackArray, planes: range, rows: range) -> npt.NDArray[Any]:

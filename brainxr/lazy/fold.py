@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.cluster import told_by_worker
 from brainxr.lazy.lazyarray import StackArray, ascending
 
 # What is known of the values so far, shape (k, *stored axes), axes that are reduced of
@@ -223,10 +224,11 @@ def fold(stack: StackArray, how: Reduction, reduced: Collection[int], count: int
     shape = tuple(1 if axis in reduced else len(part) for axis, part in enumerate(needed))
     state = how.start(shape, stack.dtype, count)
     every = slice(None)
-    for where, block in stack.source.blocks(needed):
-        here = (every if axis in reduced else part for axis, part in enumerate(where))
-        axes = tuple(axis for axis in reduced if block.shape[axis] > 1)
-        how.add(state[(every, *here)], block, axes)
+    with told_by_worker(stack.source.place):
+        for where, block in stack.source.blocks(needed):
+            here = (every if axis in reduced else part for axis, part in enumerate(where))
+            axes = tuple(axis for axis in reduced if block.shape[axis] > 1)
+            how.add(state[(every, *here)], block, axes)
     for axis in set(range(len(needed))) - set(reduced):
         state = state[(every,) * (axis + 1) + (arranged[axis],)]
     return state

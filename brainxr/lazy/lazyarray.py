@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.cluster import told_by_worker
 from brainxr.files.rows import Rows
 
 # What is chosen along one axis: one place (the axis is dropped), a regular
@@ -222,7 +223,8 @@ class StackArray:
         needed, arranged = zip(*(ascending(choice) for choice in self.choices), strict=True)
         block = memory([len(n) for n in needed], self.dtype)
         if block.size:
-            self.source.read(needed, block)
+            with told_by_worker(self.source.place):
+                self.source.read(needed, block)
         for axis, how in enumerate(arranged):
             block = block[(slice(None),) * axis + (how,)]
         kept = sorted(self.order)
@@ -260,7 +262,8 @@ class StackArray:
         ]
         for axis, part in zip(self.order, index, strict=True):
             places[axis] = np.asarray(self.choices[axis])[part]
-        return self.source.read_points(places)
+        with told_by_worker(self.source.place):
+            return self.source.read_points(places)
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         """Read a part, chosen along each axis by itself."""

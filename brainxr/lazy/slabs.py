@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from brainxr.cluster import active_client, in_order
 from brainxr.files.pool import workers
 from brainxr.lazy.cost import refuse_beyond_memory
 
@@ -106,3 +107,12 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def anywhere(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """As `in_parallel`, on the workers of a cluster where somebody made one.
+
+    For work on files, which travel by name; and results that are small.
+    """
+    client = active_client()
+    return in_parallel(work, items) if client is None else in_order(client, work, items)

@@ -173,7 +173,7 @@ class ChunkReader:
         try:
             descriptor = os.open(path, _FOR_READING)
         except FileNotFoundError:
-            if self.every_shard:
+            if self.every_shard or not os.path.isdir(self.folder):
                 raise DamagedChunk(_numbers(cut), path, "the file is missing") from None
             for _, cut in job.chunks:
                 out[tuple(span.outside for span in cut)] = self.layout.fill

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import xarray as xr
 from dask.utils import parse_bytes
 
+from brainxr.cluster import active_client, in_order
 from brainxr.errors import GeometryError, TooBigError, VolumeError
 from brainxr.geometry.grid import DIMS, Lattice
 from brainxr.geometry.orientation import GROWS, ROTATION, turned_round
@@ -33,6 +34,7 @@ from brainxr.stacks.slices import PathLike
 from brainxr.writing.budget import refuse_budget
 from brainxr.writing.gzipwriter import GzipWriter
 from brainxr.writing.scratch import computed_once
+from brainxr.writing.slabtask import SlabTask
 from brainxr.writing.storing import VERSION
 from brainxr.writing.wholefile import checked_target, refuse_full_disk, whole_file
 
@@ -140,11 +142,11 @@ def to_nifti(
         sink = until_written.enter_context(_sink(hidden, target, packs))
         sink.write(header)
         slabs = _slabs(volume, most)
-        each = with_callback(
-            one_ahead(read, slabs), [_bytes_of(volume, slab) for slab in slabs], callback
-        )
-        for values in with_progress(each, target.name, "slab", progress, len(slabs)):
-            sink.write(values.data)
+        place = None if packs or through_disk else (hidden, len(header))
+        written = _all_written(volume, slabs, read, sink, place)
+        each = with_callback(written, [_bytes_of(volume, slab) for slab in slabs], callback)
+        for _ in with_progress(each, target.name, "slab", progress, len(slabs)):
+            pass
     return target
 
 
@@ -280,6 +282,25 @@ def _tell(volume: xr.DataArray, callback: Callback | None) -> None:
 
 def _bytes_of(volume: xr.DataArray, slab: slice) -> int:
     return int((slab.stop - slab.start) * (volume.nbytes // volume.shape[0]))
+
+
+def _all_written(
+    volume: xr.DataArray, slabs: list[slice], read: Callable[[slice], npt.NDArray[Any]],
+    sink: Sink, place: tuple[Path, int] | None,
+) -> Iterator[object]:  # fmt: skip
+    """Write the slabs, and give something for each.
+
+    On a cluster each worker writes what it reads into the file, at a place that is known
+    where nothing is packed. Packed by gzip they are one stream, which has one writer.
+    """
+    client = None if place is None else active_client()
+    source = stack_of(volume)
+    if client is None or place is None or (source is None and volume.chunks is None):
+        return (sink.write(values.data) for values in one_ahead(read, slabs))
+    plane = math.prod(volume.shape[1:]) * volume.dtype.itemsize
+    task = SlabTask(str(place[0]), place[1], plane, volume.dtype.newbyteorder("<"), source)
+    computed = [volume.isel(z=slab).data if source is None else None for slab in slabs]
+    return in_order(client, task, slabs, computed)
 
 
 def _values(volume: xr.DataArray, slab: slice) -> npt.NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from dask.base import tokenize
 
+from brainxr.cluster import told_by_worker
 from brainxr.errors import StoreError
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.stores.zarrstore import Location
@@ -57,7 +58,8 @@ def fingerprint_at(source: StackArray | None, place: tuple[slice, ...]) -> str:
     if source is None:
         return ""
     part = part_at(source, place)
-    return part.source.fingerprint(part.needed)
+    with told_by_worker(part.source.place):
+        return part.source.fingerprint(part.needed)
 
 
 def refuse_inside(target: Location, places: Sequence[str]) -> None:

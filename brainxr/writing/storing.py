@@ -17,6 +17,7 @@ import xarray as xr
 from dask.base import tokenize
 from dask.utils import parse_bytes
 
+from brainxr.cluster import active_client
 from brainxr.contrast import contrast_limits
 from brainxr.errors import GeometryError, StoreError
 from brainxr.geometry.grid import DIMS, VoxelGrid
@@ -33,7 +34,7 @@ from brainxr.writing.pyramid import METHODS, Method, scale_factors
 from brainxr.writing.shards import CODECS, CodecName, Packing
 from brainxr.writing.sources import places_read, token_of
 from brainxr.writing.target import Target
-from brainxr.writing.tasks import cluster, write_missing
+from brainxr.writing.tasks import write_missing
 
 MEMORY = "1 GiB"
 
@@ -149,7 +150,7 @@ class Pyramid:
     ) -> None:
         """Write what is not there yet, and put the store in its place."""
         memory = parse_bytes(self.options.memory)
-        if cluster() is None:  # else it is what each worker may take
+        if active_client() is None:  # else it is what each worker may take
             refuse_budget(memory, self.data)
         store.begin(self.recipe, overwrite)
         writer = BoxWriter(

@@ -22,7 +22,7 @@ LEAST_BYTES = 1 << 18
 
 
 def write_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write a file, in a folder that is made if need be.
+    """Write a file, in a folder that is there.
 
     Parameters
     ----------
@@ -34,22 +34,14 @@ def write_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     ------
     OSError
     """
-    descriptor = _open(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
     try:
         file = _File(descriptor)
         for piece in pieces:
             file.write(memoryview(piece))
     finally:
         os.close(descriptor)
-
-
-def _open(path: Path) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-    try:
-        return os.open(path, flags, 0o666)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o666)
 
 
 class _File:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 from dask.threaded import get as get_by_threads
 
+from brainxr.cluster import active_client, run_tasks, told_by_worker
 from brainxr.errors import StoreExistsError
 from brainxr.files.pool import workers
 from brainxr.lazy.lazyarray import StackArray
@@ -152,20 +153,25 @@ def run_boxes(
         Is given each box when it is written, in this thread or another one.
     """
     tasks = _tasks(writer, data, boxes)
-    client = cluster()
+    client = active_client()
     if client is None:
         _run_here(tasks, _at_once(writer, data, memory), finished)
     else:
-        _run_there(client, tasks, finished)
+        run_tasks(client, tasks, finished)
 
 
 def _tasks(writer: Writer, data: xr.DataArray, boxes: Sequence[Box]) -> dict[str, Delayed]:
-    shared = delayed(writer, traverse=False)
+    shared = delayed(partial(_write_box, writer), traverse=False)
     names = {box: f"write-box-{'-'.join(f'{i:06d}' for i in box)}" for box in boxes}
     if writer.source is not None:
         return {names[box]: shared(box, dask_key_name=names[box]) for box in boxes}
     values = data.chunk(dict(zip(data.dims, writer.blocking.box, strict=True))).data.to_delayed()
     return {names[box]: shared(box, values[box], dask_key_name=names[box]) for box in boxes}
+
+
+def _write_box(writer: Writer, box: Box, values: npt.NDArray[Any] | None = None) -> Box:
+    with told_by_worker(writer.store.place):
+        return writer(box, values)
 
 
 def _at_once(writer: Writer, data: xr.DataArray, memory: int) -> int:
@@ -197,26 +203,3 @@ def _run_here(tasks: dict[str, Delayed], at_once: int, finished: Callable[[Box],
             # of its own: after an error or a cancel, nothing is written any more
             options["pool"] = until_all_ended.enter_context(ThreadPoolExecutor(at_once))
         compute(*tasks.values(), **options)
-
-
-def _run_there(client: Any, tasks: dict[str, Delayed], finished: Callable[[Box], object]) -> None:
-    from distributed import as_completed
-
-    futures = client.compute(list(tasks.values()))
-    try:
-        for future in as_completed(futures):
-            finished(future.result())
-    finally:
-        client.cancel(futures)
-
-
-def cluster() -> Any:
-    """The client of a cluster, if somebody made one."""
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import default_client
-
-    try:
-        return default_client()
-    except ValueError:
-        return None

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 import xarray as xr
 from dask.utils import parse_bytes
 
+from brainxr.cluster import active_client
 from brainxr.errors import StackError, StoreError
 from brainxr.progress import Callback
 from brainxr.stacks.calibration import SlicePlace
@@ -24,7 +25,7 @@ from brainxr.writing.budget import refuse_budget
 from brainxr.writing.sliceplan import SlicePlan
 from brainxr.writing.slicewriter import SliceWriter
 from brainxr.writing.sources import places_read, refuse_inside
-from brainxr.writing.tasks import cluster, write_missing
+from brainxr.writing.tasks import write_missing
 from brainxr.writing.unfinished import Unfinished
 from brainxr.writing.wholefile import refuse_full_disk
 
@@ -119,7 +120,7 @@ def to_tiff(
         )
     plan = SlicePlan.of(data, along, os.path.basename(there.path), parse_bytes(memory))
     refuse_inside(there, places_read(plan.data, plan.source))
-    if cluster() is None:  # else it is what each worker may take
+    if active_client() is None:  # else it is what each worker may take
         refuse_budget(plan.memory, plan.data)
     store = Unfinished(there.path, is_our_stack, "stack that brainxr wrote")
     if compression is None:  # what it comes to when it is compressed nobody knows

@@ -2,6 +2,7 @@
 
     .NAME.partial/recipe.json   what is made of what: only the same goes on
                  /finished/...  a file for each box that is written and on the disk
+                 /writing/...   files that are not whole yet
                  /store/...     becomes NAME, by one rename
 
 So what stands at its place is whole or not there, and whatever interrupts the writing
@@ -14,6 +15,7 @@ import errno
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 # What is in its folder beside the store.
-_NOTES = {"finished", "recipe.json", "recipe.json.new", "replaced"}
+_NOTES = {"finished", "recipe.json", "recipe.json.new", "replaced", "writing"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Unfinished:
                 raise StoreExistsError(something_else(self, begun, recipe))
             self._throw_away()
         with self._writing(self.folder):
-            for name in ("finished", "store"):
+            for name in ("finished", "writing", "store"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             if not (self.folder / "recipe.json").exists():
                 write_file(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
@@ -155,10 +157,31 @@ class Unfinished:
         return 0.0
 
     def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
-        """Write a file of the store."""
+        """Write a file of the store.
+
+        A worker of a cluster that was given up may still write what another one wrote again:
+        so a file that is whole is never opened to be written, but replaced by its like.
+        """
         path = self.folder / "store" / key
-        with self._writing(path):
-            write_file(path, pieces)
+        with self._writing(path), self._beside() as new:
+            write_file(new, pieces)
+            try:
+                os.replace(new, path)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(new, path)
+
+    @contextmanager
+    def _beside(self) -> Iterator[Path]:
+        """A name for what is not whole yet, in a folder that is there where this process sees it.
+
+        A worker that doesn't see it must not make one of its own, on another disk.
+        """
+        new = self.folder / "writing" / uuid.uuid4().hex
+        try:
+            yield new
+        finally:
+            new.unlink(missing_ok=True)
 
     def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
         """Wait until the disk has these files of a box, and note that they are written."""
@@ -166,10 +189,10 @@ class Unfinished:
             with self._writing(self.folder / "store" / key):
                 _sync(self.folder / "store" / key)
         path = self.folder / "finished" / box_name(box)
-        with self._writing(path):
-            write_file(path.with_suffix(".new"), [note.to_bytes()])
-            _sync(path.with_suffix(".new"))
-            os.replace(path.with_suffix(".new"), path)
+        with self._writing(path), self._beside() as new:
+            write_file(new, [note.to_bytes()])
+            _sync(new)
+            os.replace(new, path)
 
     def finished(self) -> dict[Box, Note]:
         """Boxes that need not be written again, and what was noted of each."""
