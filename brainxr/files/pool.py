@@ -16,7 +16,9 @@ WAITING = 64
 
 
 def workers() -> int:
-    """How many there are: one a processor."""
+    """How many there are: one a processor that this process may use, as a job of a cluster."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 

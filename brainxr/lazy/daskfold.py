@@ -12,7 +12,6 @@ Whatever is asked for beyond this (another type, ``keepdims``, ...) is left to d
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -21,11 +20,19 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.files.pool import workers
 from brainxr.lazy.fold import Counts, Reduction, State, fold, reduction
 from brainxr.lazy.lazyarray import StackArray, expand_key
 
-# Bytes that a task reads, where that makes enough tasks for all processors.
+# Bytes that a task reads, where that makes enough tasks for all processors; and how many tasks
+# a scheduler keeps at ease. Of a volume of 100 TB each reads more for it.
 PART_BYTES = 256 << 20
+MOST_PARTS = 1 << 14
+
+# Bytes of a task's state at most: of larger planes each task reduces a band of rows. And how
+# many slices it reads at least, so that merging states is little beside reading.
+STATE_BYTES = 64 << 20
+FEWEST_SLICES = 16
 
 _NAMES: Mapping[Callable[..., Any], str] = {
     np.max: "max", np.min: "min", np.nanmax: "nanmax", np.nanmin: "nanmin",
@@ -111,27 +118,44 @@ class _Folded:
 
 
 class _Parts:
-    """States of consecutive parts of a stack, shape (parts, k, kept axes)."""
+    """States of consecutive parts of a stack, shape (parts, k, kept axes).
 
-    def __init__(
-        self, stack: StackArray, how: Reduction, reduced: tuple[int, ...], size: int
-    ) -> None:
+    Each part is cut into bands of rows, where rows are kept and a state would be large.
+    """
+
+    def __init__(self, stack: StackArray, how: Reduction, reduced: tuple[int, ...]) -> None:
         self.stack = stack
         self.how = how
         self.reduced = reduced
-        self.size = size
-        kept = [n for n, axis in zip(stack.shape, stack.order, strict=True) if axis not in reduced]
+        self.kept = [a for a, axis in enumerate(stack.order) if axis not in reduced]
         self.count = _count(stack, reduced)
         empty = how.start((1,), stack.dtype, self.count)
-        self.shape = (math.ceil(_count(stack, (0,)) / size), len(empty), *kept)
+        kept = [stack.shape[a] for a in self.kept]
+        band = self._band(math.prod(kept) * empty.nbytes)
+        self.size = _part_size(stack, -(-_count_of(stack, 1) // band))
+        self.shape = (math.ceil(_count(stack, (0,)) / self.size), len(empty), *kept)
         self.ndim = len(self.shape)
         self.dtype = empty.dtype
+        sizes = [band if stack.order[a] == 1 else stack.shape[a] for a in self.kept]
+        self.chunks = (1, len(empty), *sizes)
+
+    def _band(self, state_bytes: int) -> int:
+        """Rows that one task reduces: all, where they are reduced or the state is small."""
+        stack = self.stack
+        rows = _count_of(stack, 1)
+        if state_bytes <= STATE_BYTES or 1 not in {stack.order[a] for a in self.kept}:
+            return rows
+        grain = stack.source.grain[1]  # a band that ends within a strip would decode it twice
+        return min(rows, max(1, rows * STATE_BYTES // state_bytes // grain) * grain)
 
     def reads(self, key: Any) -> StackArray:
-        """The slices of one part: dask asks for one whole chunk at a time."""
+        """The slices and rows of one part: dask asks for one whole chunk at a time."""
         number = key[0].start
-        part = slice(number * self.size, (number + 1) * self.size)
-        return self.stack.select((slice(None),) * self.stack.order.index(0) + (part,))
+        full: list[Any] = [slice(None)] * self.stack.ndim
+        for axis, part in zip(self.kept, key[2:], strict=True):
+            full[axis] = part
+        full[self.stack.order.index(0)] = slice(number * self.size, (number + 1) * self.size)
+        return self.stack.select(tuple(full))
 
     def __getitem__(self, key: Any) -> State:
         part = self.reads(key)
@@ -154,9 +178,9 @@ def _slice_by_slice(stack: StackArray, how: Reduction, reduced: tuple[int, ...])
 
 
 def _merged(stack: StackArray, how: Reduction, reduced: tuple[int, ...]) -> da.Array:
-    parts = _Parts(stack, how, reduced, _part_size(stack))
+    parts = _Parts(stack, how, reduced)
     lazy = da.from_array(
-        parts, chunks=(1, *parts.shape[1:]), meta=np.empty((0,) * parts.ndim, parts.dtype),
+        parts, chunks=parts.chunks, meta=np.empty((0,) * parts.ndim, parts.dtype),
         asarray=False,
     )  # fmt: skip
     dtype = how.result_type(stack.dtype)
@@ -179,8 +203,8 @@ def _histogram(
         return None
     if 0 not in stack.order or stack.size == 0 or any(map(_repeats, stack.choices)):
         return None
-    parts = _Parts(stack, how, tuple(sorted(stack.order)), _part_size(stack))
-    lazy = da.from_array(parts, chunks=(1, -1), meta=np.empty((0, 0), np.int64), asarray=False)
+    parts = _Parts(stack, how, tuple(sorted(stack.order)))
+    lazy = da.from_array(parts, chunks=parts.chunks, meta=np.empty((0, 0), np.int64), asarray=False)
     values = how.values(stack.dtype)
     edges = np.histogram_bin_edges(values, bins, range)
     binned: da.Array = lazy.sum(axis=0).map_blocks(
@@ -210,13 +234,20 @@ def _finish(
     return how.finish(how.merge(states), count).astype(kind)
 
 
-def _part_size(stack: StackArray) -> int:
+def _part_size(stack: StackArray, bands: int = 1) -> int:
     """Slices of a task: so many bytes, but a few tasks for each processor."""
-    slices = _count(stack, (0,))
-    by_bytes = math.ceil(stack.bytes_to_read / PART_BYTES)
-    parts = max(1, by_bytes, min(4 * (os.cpu_count() or 1), slices // 16))
+    slices, total = _count(stack, (0,)), stack.bytes_to_read
+    by_bytes = math.ceil(total / max(PART_BYTES, total / MOST_PARTS) / bands)
+    fewest = min(by_bytes, slices // FEWEST_SLICES) if bands > 1 else by_bytes
+    parts = max(1, fewest, min(4 * workers(), slices // FEWEST_SLICES))
     grain = stack.source.grain[0]  # a part that ends within a chunk would decode it twice
     return math.ceil(slices / parts / grain) * grain
+
+
+def _count_of(stack: StackArray, axis: int) -> int:
+    """How many places are chosen along a stored axis."""
+    choice = stack.choices[axis]
+    return 1 if isinstance(choice, int) else len(choice)
 
 
 def _count(stack: StackArray, reduced: Sequence[int]) -> int:

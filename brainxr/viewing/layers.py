@@ -19,9 +19,10 @@ import xarray as xr
 from dask.tokenize import tokenize
 
 from brainxr.contrast import contrast_limits
-from brainxr.errors import GeometryError
+from brainxr.errors import GeometryError, TooBigError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS, Lattice, spatial_dims
+from brainxr.lazy.cost import show_bytes
 from brainxr.lazy.laidout import LaidOut
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.unloaded import stack_of
@@ -33,6 +34,10 @@ LayerData: TypeAlias = tuple[Any, dict[str, Any], Literal["image"]]
 # Planes from which the contrast is estimated, and pixels of one that are enough.
 SAMPLED_PLANES = 5
 SAMPLED_PIXELS = 1 << 16
+
+# Bytes of a plane that a window draws without levels: it holds three of them, and a card
+# draws 16384 pixels along an axis at most.
+PLANE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -111,10 +116,14 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
     ------
     GeometryError
         When the coordinates don't tell where the voxels are.
+    TooBigError
+        When a plane is larger than 1 GiB, and there are no coarser levels.
     """
     axes = [Axis.of(data, dim) for dim in layer_dims(data)]
     values = _shown(data, axes)
     zoom = None if layer_kwargs.get("multiscale") is False else _zoom(values, axes)
+    if zoom is None:
+        _refuse_large_planes(values, axes)
     kwargs: dict[str, Any] = {
         "name": _layer_name(data),
         "scale": [axis.scale for axis in axes],
@@ -209,6 +218,23 @@ def _zoom(values: Any, axes: Sequence[Axis]) -> Zoom | None:
     }
     levels = stack.source.levels() or levels_beside(stack.source, *_grid(stack, lines, axes))
     return Zoom.of(values, lines, levels)
+
+
+def _refuse_large_planes(values: Any, axes: Sequence[Axis]) -> None:
+    """Refuse planes that stop a window for minutes, before anything is read."""
+    shown = values.shape[-2:]
+    a_plane = math.prod(shown) * values.dtype.itemsize
+    if a_plane <= PLANE_BYTES or isinstance(values, np.ndarray):
+        return
+    step = math.ceil(math.sqrt(a_plane / PLANE_BYTES * 8))
+    thinner = ", ".join(f"{axis.name}=slice(None, None, {step})" for axis in axes[-3:])
+    raise TooBigError(
+        f"A plane of {' x '.join(map(str, shown))} voxels takes {show_bytes(a_plane)}, more than "
+        f"the {show_bytes(PLANE_BYTES)} that a window draws without coarser levels. Show every "
+        f"{step}th voxel: vol.isel({thinner}); or a part: vol.sel(...); or write it once with "
+        'levels, of which only what is on the screen is read: vol.brain.to_ome_zarr("NAME.ome.zarr'
+        '"). vol.brain.plot_planes() draws it as it is.'
+    )
 
 
 def _grid(
