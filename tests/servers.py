@@ -125,13 +125,19 @@ class _Handler(SimpleHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    """Lets many knock at a time: of more than five, the system would have the others wait 1 s."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[Web]:
     """Serve a folder on this machine."""
     web = Web()
     handler = partial(_Handler, directory=str(folder), web=web)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         web.url = f"http://127.0.0.1:{server.server_port}"

@@ -34,7 +34,7 @@ def test_every_byte_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_a_disk: bool
 ) -> None:
     monkeypatch.setattr(straight, "_is_on_a_disk", lambda descriptor: on_a_disk)
-    path, written = tmp_path / "a" / "b", []
+    path, written = tmp_path / "b", []
     write_file(path, pieces(written))
     assert path.read_bytes() == b"".join(written)
     write_file(path, [b"shorter"])
