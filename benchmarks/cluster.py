@@ -181,7 +181,7 @@ def _received(client: Any, lazy: Any) -> tuple[int, float]:
 # --- what is told -------------------------------------------------------------------
 
 
-def tables(found: dict[str, dict[int, float]], planned: Sequence[Plan]) -> str:
+def tables(found: dict[str, dict[int, float]], planned: Sequence[Plan], repeats: int) -> str:
     """Both tables, as Markdown."""
     machine = describe_machine()
     words = f"Measured on {time.strftime('%Y-%m-%d')} on {machine['processor']}, {machine['cores']}"
@@ -202,7 +202,9 @@ def tables(found: dict[str, dict[int, float]], planned: Sequence[Plan]) -> str:
             for p in planned
         ],
     )  # fmt: skip
-    return f"{words} cores.\n\n{times}\n\n{weights}"
+    return (
+        f"{words} cores, medians of {repeats} after one that isn't counted.\n\n{times}\n\n{weights}"
+    )
 
 
 def draw(found: dict[str, dict[int, float]], path: Path) -> None:
@@ -248,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if not options.folder:
             shutil.rmtree(folder)
-    told = tables(found, planned)
+    told = tables(found, planned, options.repeats)
     print(told)
     if options.write:
         draw(found, PICTURE)
