@@ -65,7 +65,7 @@ def cluster_of(count: int) -> Iterator[Any]:
 
     with (
         LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
             memory_limit=0,
         ) as cluster,
         Client(cluster) as client,

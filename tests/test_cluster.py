@@ -47,7 +47,7 @@ def client() -> Iterator[Client]:
     """Two workers, each a process of one thread."""
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as made,
         Client(made) as client,
     ):

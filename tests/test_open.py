@@ -398,7 +398,7 @@ def test_processes(shared_stack: Any) -> None:
     changes = [*SELECTIONS.values(), OPERATIONS["rolling"], OPERATIONS["bins"]]
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster),
     ):
