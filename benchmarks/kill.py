@@ -384,6 +384,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with tempfile.TemporaryDirectory(prefix="brainxr-kill-") as folder:
                 args = name, Path(folder), options.kills, options.seed
                 outcomes.append(kill(*args, bar.update))
+                bar.write(str(outcomes[-1]), file=sys.stderr)  # it is a while until the next
     wrong = [f"{one.name}: {problem}" for one in outcomes for problem in one.problems]
     given = "".join(f' --only "{name}"' for name in options.only or ())
     command = f"--kills {options.kills} --seed {options.seed}{given}"
