@@ -306,6 +306,16 @@ def test_a_kill_between_the_last_rename_and_the_tidying_up(tmp_path: Path) -> No
     assert [p.name for p in tmp_path.iterdir()] == ["a.ome.zarr"]
 
 
+def test_a_kill_of_levels_while_they_are_tidied_up(tmp_path: Path) -> None:
+    """They were there, so the next call was done before it looked at what was left."""
+    folder = brainxr.sample("phantom", folder=tmp_path / "head", shape={"z": 9, "y": 20, "x": 140})
+    levels = brainxr.open(folder).brain.build_levels(beside=True, progress=False)
+    left = levels.with_name(f".{levels.name}.partial.old")
+    (left / "finished").mkdir(parents=True)
+    assert brainxr.open(folder).brain.build_levels(beside=True, progress=False) == levels
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["head", levels.name]
+
+
 # --- crowds -----------------------------------------------------------------------
 
 

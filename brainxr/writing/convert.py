@@ -159,6 +159,7 @@ def build_levels(
     stack = _whole_stack(data)
     target = sidecar(stack.source, beside)
     if find_levels(stack.source) == target:
+        Unfinished(str(target)).tidy_up()  # what a kill after the last rename left
         return target
     options = Options("0.5", levels, method, None, None, codec, memory, first=1)
     marks = mark(stack.source, VoxelGrid.of(data).spacing)

@@ -83,7 +83,7 @@ class Unfinished:
             may not be replaced.
         StoreWriteError
         """
-        self._tidy_up()
+        self.tidy_up()
         self._check_target(overwrite)
         begun = self._begun()
         if begun is not None and begun != json.loads(json.dumps(recipe)):
@@ -97,7 +97,7 @@ class Unfinished:
                 write_file(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
                 os.replace(self.folder / "recipe.json.new", self.folder / "recipe.json")
 
-    def _tidy_up(self) -> None:
+    def tidy_up(self) -> None:
         """Put right what a kill left in the middle of the end.
 
         Between the two renames: what was to be replaced is brought back. After them: the
