@@ -42,6 +42,21 @@ def test_the_first_error_is_raised() -> None:
         run_all(work, range(3))
 
 
+def test_what_is_no_exception_of_python_is_raised_from_a_helper_too() -> None:
+    """A job that was given up would leave its part of an array as it was before."""
+    asked, begun = get_ident(), Barrier(2, timeout=60)
+
+    def work(job: int) -> None:
+        begun.wait()
+        if get_ident() != asked:
+            raise SystemExit(f"number {job}")
+
+    if workers() < 2:
+        pytest.skip("one processor, and so no helper")
+    with pytest.raises(SystemExit, match="number"):
+        run_all(work, range(2))
+
+
 def test_jobs_have_jobs_and_none_waits_for_a_processor() -> None:
     """As many threads as are asked for do jobs of jobs, all of which are at work."""
     done: list[tuple[int, int]] = []

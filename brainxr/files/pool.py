@@ -84,7 +84,7 @@ class _Jobs:
     def __init__(self, work: Callable[[Any], object], jobs: Sequence[Any]) -> None:
         self._work = work
         self._left = deque(enumerate(jobs))
-        self._failed: dict[int, Exception] = {}
+        self._failed: dict[int, BaseException] = {}
 
     def run(self) -> None:
         """Do jobs until there are none, or one failed."""
@@ -95,7 +95,7 @@ class _Jobs:
                 return
             try:
                 self._work(job)
-            except Exception as error:
+            except BaseException as error:  # in a helper nobody else would be told of it
                 self._failed[number] = error
                 self.stop()
 
