@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+# Where kinds of errors are from that are made of a message alone.
+_MADE_OF_A_MESSAGE = {"builtins", SliceReadError.__module__}
+
 
 def active_client() -> Any:
     """The client of a cluster that does the work; None where nobody made one, and on a worker.
@@ -93,7 +96,9 @@ def told_by_worker(place: str) -> Iterator[None]:
         if worker is None or hasattr(error, "worker"):
             raise
         said = f"{error} That was on {_named(worker)}."
-        told = type(error)(said if is_seen(place) else _unseen(worker, place, str(error)))
+        # others' kinds may be made of other things than a message
+        kind = type(error) if type(error).__module__ in _MADE_OF_A_MESSAGE else OSError
+        told = kind(said if is_seen(place) else _unseen(worker, place, str(error)))
         told.worker = worker.address  # type: ignore[attr-defined]
         raise told from error
 

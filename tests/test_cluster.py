@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel
@@ -25,6 +26,7 @@ from distributed.comm.tcp import TCP
 from slowly import read_slowly
 
 import brainxr
+from brainxr import cluster
 from brainxr.cluster import active_client, is_seen, told_by_worker
 from brainxr.errors import SliceReadError, StoreReadError, StoreWriteError
 from brainxr.integrity import checks
@@ -152,6 +154,20 @@ def test_workers_open_the_files_and_nothing_but_the_plan_travels(
     assert len(os.listdir(tmp_path)) == ("to_" in name or name == "movie")
 
 
+def test_two_conversions_at_a_time_are_not_taken_for_one(
+    client: Client, made: MadeStack, tmp_path: Path
+) -> None:
+    """Their boxes have the same numbers."""
+    volume = brainxr.open(made.path)
+    volumes = [volume, volume[1:, 1:, 1:]]
+    with ThreadPoolExecutor(2) as pool:
+        written = list(
+            pool.map(lambda v, n: saved(v, "to_ome_zarr", tmp_path / n, **CUT), volumes, "ab")
+        )
+    for chosen, found in zip(volumes, written, strict=True):
+        np.testing.assert_array_equal(found, chosen)
+
+
 def test_a_task_asks_no_other_worker(client: Client) -> None:
     assert active_client() is client
     assert client.submit(active_client, pure=False).result() is None
@@ -235,6 +251,21 @@ def test_what_is_seen(tmp_path: Path) -> None:
 def test_without_a_worker_an_error_is_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(StoreWriteError, match=r"^full$"), told_by_worker(str(tmp_path)):
         raise StoreWriteError("full")
+
+
+class Foreign(OSError):
+    """Of another library, made of more than a message."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"{host} refused {port}")
+
+
+def test_an_error_of_another_library_is_told_by_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_worker", lambda: SimpleNamespace(address="tcp://there:1"))
+    with pytest.raises(OSError, match=r"refused 443.*tcp://there:1"), told_by_worker(str(tmp_path)):
+        raise Foreign("host", 443)
 
 
 # --- a worker that is killed ---------------------------------------------------------

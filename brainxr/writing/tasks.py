@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -162,7 +163,9 @@ def run_boxes(
 
 def _tasks(writer: Writer, data: xr.DataArray, boxes: Sequence[Box]) -> dict[str, Delayed]:
     shared = delayed(partial(_write_box, writer), traverse=False)
-    names = {box: f"write-box-{'-'.join(f'{i:06d}' for i in box)}" for box in boxes}
+    # a cluster takes a task of the same name for the same task, whoever asks for it
+    label = f"write-box-{uuid.uuid4().hex}"
+    names = {box: "-".join([label, *(f"{i:06d}" for i in box)]) for box in boxes}
     if writer.source is not None:
         return {names[box]: shared(box, dask_key_name=names[box]) for box in boxes}
     values = data.chunk(dict(zip(data.dims, writer.blocking.box, strict=True))).data.to_delayed()
