@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from niftis import AFFINES, affine_of, make_nifti, rotated
 
 import brainxr
 from brainxr.errors import GeometryError, OrientationWarning, TooBigError, VolumeError
-from brainxr.writing import niftiwriter
+from brainxr.writing import niftiwriter, scratch
 from brainxr.writing.niftiwriter import to_nifti
 
 
@@ -389,8 +390,19 @@ def test_an_error_leaves_what_was_there(
 def test_a_disk_that_fills_up_is_said(tmp_path: Path, monkeypatch: Any) -> None:
     real = open
     monkeypatch.setattr(niftiwriter, "open", lambda p, m: real("/dev/full", m), raising=False)
-    with pytest.raises(OSError, match=r"a\.nii.* can't be written: No space left.*Nothing is left"):
+    said = r"^'[^']*a\.nii' can't be written: No space left on device. What was there before"
+    with pytest.raises(OSError, match=said):
         to_nifti(volume((50, 100, 100)), tmp_path / "a.nii")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is full by itself")
+def test_a_disk_that_fills_up_with_what_is_computed(tmp_path: Path, monkeypatch: Any) -> None:
+    full = partial(open, "/dev/full")
+    monkeypatch.setattr(scratch, "open", lambda _, *how, **more: full(*how, **more), raising=False)
+    said = r"a\.nii' can't be written: No space left.*, where what is computed lies until then"
+    with pytest.raises(OSError, match=said):
+        to_nifti(volume().chunk() + 1, tmp_path / "a.nii", memory=4 * 4 * 7 * 5 * 2)
     assert os.listdir(tmp_path) == []
 
 

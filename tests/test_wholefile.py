@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from brainxr.errors import VolumeReadError
 from brainxr.writing.wholefile import checked_target, kept, whole_file
 
 BEGIN = """
@@ -48,6 +50,20 @@ def test_what_is_there_stays_unless_it_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no locks of this kind")
+def test_what_was_read_is_not_told_as_what_was_to_be_written(tmp_path: Path) -> None:
+    there, target = tmp_path / "nothing.h5", tmp_path / "a.txt"
+    with pytest.raises(FileNotFoundError, match=r"nothing\.h5"), whole_file(target):
+        there.read_bytes()
+    with pytest.raises(VolumeReadError, match=r"^it was cut$"), whole_file(target):
+        raise VolumeReadError("it was cut")
+    with (
+        pytest.raises(OSError, match=r"a\.txt' can't be written: No space left"),
+        whole_file(target),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_a_kill_left_is_removed_and_what_is_at_work_is_not(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     command = [sys.executable, "-c", BEGIN, str(target)]

@@ -139,7 +139,7 @@ def to_nifti(
             once = computed_once(volume, target, budget, progress, partial(_tell, volume, callback))
             read = until_written.enter_context(once).planes
         hidden = until_written.enter_context(whole_file(target, overwrite))
-        sink = until_written.enter_context(_sink(hidden, target, packs))
+        sink = until_written.enter_context(_sink(hidden, packs))
         sink.write(header)
         slabs = _slabs(volume, most)
         place = None if packs or through_disk else (hidden, len(header))
@@ -312,22 +312,14 @@ def _values(volume: xr.DataArray, slab: slice) -> npt.NDArray[Any]:
 
 
 @contextmanager
-def _sink(hidden: Path, target: Path, packs: bool) -> Iterator[Sink]:
+def _sink(hidden: Path, packs: bool) -> Iterator[Sink]:
     """What to write to; on the disk when the block is left."""
-    try:
-        with open(hidden, "wb") as file:
-            packer = GzipWriter(file) if packs else None
-            yield packer or file
-            if packer is not None:
-                packer.finish()
-            _flush(file)
-    except OSError as error:
-        if error.filename is None and error.errno is not None:  # of this file, and not of one read
-            raise OSError(
-                f"{str(target)!r} can't be written: {error.strerror}. Nothing is left of it; what "
-                "was there before is as it was."
-            ) from error
-        raise
+    with open(hidden, "wb") as file:
+        packer = GzipWriter(file) if packs else None
+        yield packer or file
+        if packer is not None:
+            packer.finish()
+        _flush(file)
 
 
 def _flush(file: IO[bytes]) -> None:

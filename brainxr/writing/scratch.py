@@ -20,7 +20,7 @@ from dask.base import compute
 
 from brainxr.files.pool import workers
 from brainxr.progress import with_progress
-from brainxr.writing.wholefile import beside, kept
+from brainxr.writing.wholefile import beside, kept, write_all
 
 # Where a chunk is in the volume.
 Place: TypeAlias = tuple[slice, ...]
@@ -85,20 +85,35 @@ def computed_once(
         Whether to show a bar.
     told : callable
         Is called after each chunk; what it raises ends it.
+
+    Raises
+    ------
+    OSError
+        When the disk has no room for them.
     """
     scratch = beside(target)
     dtype = volume.dtype.newbyteorder("<")
     places = list(_places(volume.chunks or ()))
     try:
-        with kept(scratch), open(scratch, "w+b") as file:
+        with kept(scratch), open(scratch, "w+b", buffering=0) as file:
             label = f"{target.name}, computed"
             for block in _blocks(volume, places, memory, label, progress):
-                file.write(np.ascontiguousarray(block, dtype).data)
+                _append(file, np.ascontiguousarray(block, dtype), target)
                 told()
-            file.flush()
             yield Computed(file, volume.shape, dtype, places)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _append(file: IO[bytes], block: npt.NDArray[Any], target: Path) -> None:
+    try:
+        write_all(file, block)
+    except OSError as error:
+        raise OSError(
+            f"{str(target)!r} can't be written: {error.strerror}, where what is computed lies "
+            "until then. What was there before is as it was; make room beside it, or name another "
+            "place."
+        ) from error
 
 
 def _blocks(

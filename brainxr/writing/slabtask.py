@@ -12,6 +12,7 @@ import numpy.typing as npt
 from brainxr.cluster import told_by_worker
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.writing.sources import part_at
+from brainxr.writing.wholefile import write_all
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,5 @@ class SlabTask:
     def _write(self, slab: slice, values: npt.NDArray[Any]) -> None:
         with open(self.path, "r+b", buffering=0) as file:
             file.seek(self.offset + slab.start * self.plane)
-            left = memoryview(values.data).cast("B")
-            while left:
-                left = left[file.write(left) :]
+            write_all(file, values)
             os.fsync(file.fileno())

@@ -13,8 +13,10 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
-from brainxr.errors import StackError, StoreError
+import numpy.typing as npt
+
 from brainxr.stacks.slices import PathLike
 
 try:
@@ -89,9 +91,11 @@ def whole_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
             if not overwrite:  # it may have come in the meantime
                 _refuse_existing(target)
             os.replace(partial, target)
-    except (StackError, StoreError, FileExistsError):  # about what was read, or came meanwhile
+    except FileExistsError:  # it came meanwhile
         raise
     except OSError as error:
+        if _is_of_another(error, partial):
+            raise
         raise _named(error, target) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -135,6 +139,11 @@ def _remove_abandoned(partial: Path) -> None:
             partial.unlink()
 
 
+def _is_of_another(error: OSError, partial: Path) -> bool:
+    """Whether it is about a file that was read: it has a message of its own, or names that one."""
+    return error.errno is None or error.filename not in (None, str(partial), partial)
+
+
 def _named(error: OSError, target: Path) -> OSError:
     """The same kind of error, which names the file that was asked for, and not the hidden one."""
     said = error.strerror or str(error)
@@ -143,6 +152,16 @@ def _named(error: OSError, target: Path) -> OSError:
         f"{str(target)!r} can't be written: {said}. What was there before is as it was; make "
         "room, or name another place."
     )
+
+
+def write_all(file: IO[bytes], values: npt.NDArray[Any]) -> None:
+    """Write a C-contiguous array to a file without a buffer.
+
+    What fails, fails here, and not again when the file is closed.
+    """
+    left = memoryview(values.data).cast("B")
+    while left:
+        left = left[file.write(left) :]
 
 
 def refuse_full_disk(needed: int, folder: Path) -> None:
