@@ -52,6 +52,13 @@ def follow_axes(viewer: ViewerModel, layer: Any) -> None:
         return
     follower = _Follower(viewer, layer)
     setattr(layer, _FOLLOWER, follower)
+    _connect(viewer, layer, follower)
+    follower.follow()
+    follower.raise_error()
+
+
+def _connect(viewer: ViewerModel, layer: Any, follower: _Follower) -> None:
+    """Have a layer follow the viewer until it is removed from it."""
     emitters = (viewer.dims.events.order, viewer.dims.events.ndisplay, layer.events.visible)
 
     # functions, which napari's emitters keep, as opposed to methods
@@ -78,8 +85,6 @@ def follow_axes(viewer: ViewerModel, layer: Any) -> None:
         # when it has sliced it: an error that came first would leave the window half turned
         emitter.connect(tell, position="last")
     viewer.layers.events.removed.connect(end)
-    follow()
-    tell()
 
 
 class _Follower:
