@@ -199,7 +199,10 @@ def movie(
     path: str, output: str, axis: str, selection: str | None, fps: float, size: int, cmap: str,
     overwrite: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Scroll through the planes along an axis, in a movie with places in mm."""
+    """Make a movie that scrolls through the planes.
+
+    Along any axis, with a scale bar and places in mm.
+    """
     volume = _select(brainxr.open(path, **_parsed(options)), selection)
     written = brainxr.movie(
         volume, output, axis, fps=fps, size=size, cmap=cmap, overwrite=overwrite
