@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from brainxr.errors import FetchError, MissingExtraError
+from brainxr.writing.wholefile import write_all
 
 # Seconds until a server that says nothing is given up: to connect, and between two parts.
 PATIENCE = (10.0, 30.0)
@@ -75,8 +76,7 @@ class Partial:
             self.clear()
             raise MirrorError(f"sends more than the {self.size} bytes that are expected")
         try:
-            self.file.write(data)
-            self.file.flush()
+            write_all(self.file, data)
         except OSError as error:
             raise FetchError(
                 f"{str(self.path)!r} can't be written: {error.strerror or error}. The first "

@@ -171,7 +171,7 @@ def _alone(target: Path) -> Iterator[IO[bytes] | None]:
     """What is here of the file, for nobody else; None if somebody else ended with it just now."""
     target.parent.mkdir(parents=True, exist_ok=True)
     path = _partial(target)
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
         _lock(file.fileno(), path)
         if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
             yield None  # it was moved into its place, or thrown away

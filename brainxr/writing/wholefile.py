@@ -15,8 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-import numpy.typing as npt
-
 from brainxr.stacks.slices import PathLike
 
 try:
@@ -154,12 +152,12 @@ def _named(error: OSError, target: Path) -> OSError:
     )
 
 
-def write_all(file: IO[bytes], values: npt.NDArray[Any]) -> None:
-    """Write a C-contiguous array to a file without a buffer.
+def write_all(file: IO[bytes], content: Any) -> None:
+    """Write bytes, or a C-contiguous array, to a file without a buffer.
 
     What fails, fails here, and not again when the file is closed.
     """
-    left = memoryview(values.data).cast("B")
+    left = memoryview(content).cast("B")
     while left:
         left = left[file.write(left) :]
 
