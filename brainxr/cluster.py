@@ -28,15 +28,27 @@ def active_client() -> Any:
     """The client of a cluster that does the work; None where nobody made one, and on a worker.
 
     A task that waited for other tasks would keep the thread that they need.
+
+    Raises
+    ------
+    RuntimeError
+        When it is asynchronous here: its results are promises, and nothing would be written.
     """
     if "distributed" not in sys.modules or _worker() is not None:
         return None
     from distributed import default_client
 
     try:
-        return default_client()
+        client = default_client()
     except ValueError:
         return None
+    if client.asynchronous:
+        raise RuntimeError(
+            f"The client of the cluster at {client.scheduler.address!r} is asynchronous, and "
+            "brainxr waits for its results, which would stop the event loop that brings them. Call "
+            "brainxr in a thread, by asyncio.to_thread, or make a client without asynchronous=True."
+        )
+    return client
 
 
 def in_order(

@@ -5,6 +5,7 @@ The scheduler runs in the process of the tests, so whatever is sent to a worker 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -238,6 +239,23 @@ def test_a_slice_that_went_away_is_told_with_the_host(client: Client, tmp_path: 
     made.paths[4].unlink()
     with pytest.raises(SliceReadError, match=r"slice_005\.tif' is not there .* on the host '"):
         volume.max("z").compute()
+
+
+def test_a_client_that_only_promises_results_is_refused(tmp_path: Path) -> None:
+    """What it gives was taken for results, and a file of a header alone for all of it."""
+    volume, target = brainxr.open(brainxr.sample("phantom")), tmp_path / "a.nii"
+
+    async def write() -> None:
+        options = {"processes": False, "n_workers": 1, "dashboard_address": None}
+        async with Client(asynchronous=True, set_as_default=True, **options):
+            with pytest.raises(RuntimeError, match=r"is asynchronous.*asyncio\.to_thread"):
+                volume.brain.to_nifti(target)
+            assert not list(tmp_path.iterdir())
+            await asyncio.to_thread(volume.brain.to_nifti, target, progress=False)
+
+    asyncio.run(write())
+    found = nibabel.load(target, mmap=False).get_fdata().T
+    np.testing.assert_array_equal(found, volume)
 
 
 def test_what_is_seen(tmp_path: Path) -> None:
