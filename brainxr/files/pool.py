@@ -95,15 +95,20 @@ class _Jobs:
                 return
             try:
                 self._work(job)
-            except BaseException as error:  # in a helper nobody else would be told of it
+            except Exception as error:
                 self._failed[number] = error
                 self.stop()
 
     def help(self) -> None:
         """The same in another thread, if there is a processor for it."""
         with at_work() as has_processor:
-            if has_processor:
+            if not has_processor:
+                return
+            try:
                 self.run()
+            except BaseException as error:  # of which nobody else would be told
+                self._failed[-1] = error
+                self.stop()
 
     def stop(self) -> None:
         self._left.clear()
