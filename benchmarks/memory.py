@@ -75,10 +75,10 @@ def try_once(
         run = prepare()
         before()
         _forget_peak()
-        taken, read, start = _status("VmRSS"), bytes_read(), time.perf_counter()
+        taken, read, start = status("VmRSS"), bytes_read(), time.perf_counter()
         result = run()
         seconds = time.perf_counter() - start
-        read, most = difference(bytes_read(), read), _status("VmHWM")
+        read, most = difference(bytes_read(), read), status("VmHWM")
         return Trial(brief(result), seconds, read, difference(most, taken))
     except Exception as error:  # whatever a way makes of a stack is a result
         text = " ".join(str(error).split())
@@ -111,7 +111,11 @@ def _forget_peak() -> None:
         return
 
 
-def _status(name: str) -> int | None:
+def status(name: str) -> int | None:
+    """What this process holds ("VmRSS"), or held at the most ("VmHWM"), in bytes.
+
+    Not `getrusage`, whose peak is that of the process that started this one, if that had more.
+    """
     try:
         with open("/proc/self/status") as file:
             found = re.search(rf"^{name}:\s+(\d+) kB", file.read(), re.MULTILINE)

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from distributed import Client, LocalCluster
 
 import brainxr
 from benchmarks import giant
+from benchmarks.memory import status
 from brainxr.errors import TooBigError
 from brainxr.lazy import daskfold
 from brainxr.viewing.layers import image_layer
@@ -73,12 +75,13 @@ def test_a_plane_of_900_megapixels_is_drawn_or_refused(volume: xr.DataArray) -> 
 
 # What each step may take beyond Python, its libraries and what was opened before, in MB.
 STEPS = """
-import resource, sys
+import sys
 from benchmarks import giant
+from benchmarks.memory import status
 import brainxr.pictures.plot, matplotlib.pyplot
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return status("VmHWM") / 1e6
 
 volume = giant.opened(giant.make_folder(__import__("pathlib").Path(sys.argv[1])))
 assert volume.shape == giant.GIANT
@@ -111,3 +114,33 @@ def test_memory_of_180_terabytes(tmp_path: Path) -> None:
     megabytes, tasks = found["whole"].split()
     assert float(megabytes) < 200
     assert int(tasks) < 4 * daskfold.MOST_PARTS
+
+
+def _peak() -> float:
+    return (status("VmHWM") or 0) / 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_workers_reduce_a_crop_of_180_terabytes(tmp_path: Path) -> None:
+    """Two processes, which have the plan and make the pixels; 5 GB of them in less than 300 MB."""
+    volume = giant.opened(giant.make_folder(tmp_path / "slices"))
+    assert volume.shape == giant.GIANT
+    crop = volume.sel(z=slice("5 cm", "5.0599 cm"), y=slice("1 cm", "1.1999 cm"))
+    crop = crop.sel(x=slice("2 cm", "2.1999 cm"))
+    assert crop.shape == (600, 2000, 2000)
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(lambda: __import__("brainxr.lazy.daskfold"))
+        before = client.run(_peak)
+        found = crop.max("z").compute()
+        after = client.run(_peak)
+    whole = [made(crop[i : i + 50]).max(0) for i in range(0, len(crop), 50)]
+    np.testing.assert_array_equal(found.values, np.max(whole, axis=0))
+    taken = [after[worker] - before[worker] for worker in before]
+    assert min(taken) > 0  # both of them were at work
+    assert max(taken) < 300
