@@ -367,10 +367,10 @@ class Gate:
         self.begun, self.go_on = threading.Event(), threading.Event()
         read = StackArray.read
 
-        def slow(array: StackArray):
+        def slow(array: StackArray, *memory):
             self.begun.set()
             assert self.go_on.wait(120)
-            return read(array)
+            return read(array, *memory)
 
         monkeypatch.setattr(StackArray, "read", slow)
 
