@@ -30,6 +30,7 @@ from benchmarks import crowd, fuzz, kill
 from benchmarks.mutants import FAMILIES
 from brainxr.lazy.unloaded import stack_of
 from brainxr.stacks.stacksource import StackSource
+from brainxr.writing.target import Note
 from brainxr.writing.unfinished import Unfinished
 
 NO_NETWORK = """
@@ -314,6 +315,22 @@ def test_a_kill_of_levels_while_they_are_tidied_up(tmp_path: Path) -> None:
     (left / "finished").mkdir(parents=True)
     assert brainxr.open(folder).brain.build_levels(beside=True, progress=False) == levels
     assert sorted(path.name for path in tmp_path.iterdir()) == ["head", levels.name]
+
+
+def test_a_run_that_was_called_off_writes_nothing_into_the_next(tmp_path: Path) -> None:
+    """A worker of a cluster ends the box that it is at, whatever became of the conversion."""
+    target = str(tmp_path / "a.ome.zarr")
+    first, second = Unfinished(target), Unfinished(target)
+    first.begin({"of": 1}, overwrite=False)
+    first.write("0/c/0/0/0", [b"of the first"])
+    second.begin({"of": 2}, overwrite=True)
+    with pytest.raises(brainxr.StoreWriteError):
+        first.write("0/c/0/0/0", [b"of the first"])
+    with pytest.raises(brainxr.StoreWriteError):
+        first.finish((0, 0, 0), Note(np.zeros(1), ""), [])
+    assert not [path for path in (second.folder / "store").rglob("*") if path.is_file()]
+    assert second.finished() == {}
+    second.write("0/c/0/0/0", [b"of the second"])
 
 
 # --- crowds -----------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """A store, or a folder of slices, while it is being written: beside its place, until it is whole.
 
-    .NAME.partial/recipe.json   what is made of what: only the same goes on
-                 /finished/...  a file for each box that is written and on the disk
-                 /writing/...   files that are not whole yet
-                 /store/...     becomes NAME, by one rename
+    .NAME.partial/recipe.json      what is made of what: only the same goes on
+                 /finished/...     a file for each box that is written and on the disk
+                 /writing/RUN/...  files that are not whole yet, of the run that writes now
+                 /store/...        becomes NAME, by one rename
 
 So what stands at its place is whole or not there, and whatever interrupts the writing
 (a kill, a power cut, a full disk), what was finished is not done again.
@@ -18,7 +18,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,15 @@ class Unfinished:
         Whether a folder is one that may be replaced by it; a function of a module.
     kind : str
         What such a folder is, for messages.
+    run : str
+        Different each time that it is begun or gone on with: tasks of an earlier time, which
+        a cluster may still be at, write nothing any more.
     """
 
     target: str
     is_ours: Callable[[str], bool] = is_store
     kind: str = "Zarr store"
+    run: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -62,6 +66,10 @@ class Unfinished:
     @property
     def place(self) -> str:
         return str(self.folder)
+
+    @property
+    def _writes_in(self) -> Path:
+        return self.folder / "writing" / self.run
 
     # --- beginning ---
 
@@ -91,8 +99,9 @@ class Unfinished:
                 raise StoreExistsError(something_else(self, begun, recipe))
             self._throw_away()
         with self._writing(self.folder):
-            for name in ("finished", "writing", "store"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.folder / "writing", ignore_errors=True)
+            for folder in (self.folder / "finished", self.folder / "store", self._writes_in):
+                folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / "recipe.json").exists():
                 write_file(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
                 os.replace(self.folder / "recipe.json.new", self.folder / "recipe.json")
@@ -177,7 +186,7 @@ class Unfinished:
 
         A worker that doesn't see it must not make one of its own, on another disk.
         """
-        new = self.folder / "writing" / uuid.uuid4().hex
+        new = self._writes_in / uuid.uuid4().hex
         try:
             yield new
         finally:
