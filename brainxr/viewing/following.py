@@ -192,7 +192,7 @@ class _Follower:
             f"{' x '.join(map(str, shape))} voxels of the layer {self.layer.name!r} are "
             f"{show_bytes(math.prod(shape) * bytes_drawn(self.layer.dtype))}, and of a volume in "
             f"three dimensions at most {show_bytes(self.budget.nbytes)} are shown, and "
-            f"{self.budget.side} voxels along an axis. Show a part of it, for example "
+            f"{self.budget.side} voxels along an axis. Look at a part of it, for example "
             'brainxr.view(vol[100:200]), or allow more: brainxr.view(vol, preview="2 GB").'
         )
 
