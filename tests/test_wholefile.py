@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from brainxr.errors import VolumeReadError
+from brainxr.writing import wholefile
 from brainxr.writing.wholefile import checked_target, kept, whole_file
 
 BEGIN = """
@@ -91,8 +93,23 @@ def test_only_what_is_left_of_the_same_target_is_removed(tmp_path: Path) -> None
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*names, "a.txt"])
 
 
-def test_a_folder_is_kept_as_well(tmp_path: Path) -> None:
-    folder = tmp_path / "a"
-    folder.mkdir()
-    with kept(folder):
-        assert folder.is_dir()
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_what_was_just_begun_is_not_taken_for_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool
+) -> None:
+    """Somebody looks for what was abandoned between its being made and its being locked."""
+    target, partial = tmp_path / "a", wholefile.beside(tmp_path / "a")
+    lock, looked = fcntl.flock, []
+
+    def look_first(descriptor: int, how: int) -> None:
+        if how == fcntl.LOCK_SH and not looked:
+            looked.append(wholefile.beside(target))
+            assert not partial.exists()  # gone, before it was locked
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", look_first)
+    with kept(partial, is_folder):
+        assert looked
+        assert partial.is_dir() == is_folder
+        wholefile.beside(target)
+        assert partial.exists()

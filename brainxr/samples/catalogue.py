@@ -273,8 +273,7 @@ def _write(source: _Source, recipe: Mapping[str, Any], target: Path, progress: b
     # the name goes on, as the plane is read from it; the dot hides it from listings
     partial = beside(target)
     try:
-        partial.mkdir()
-        with kept(partial):
+        with kept(partial, is_folder=True):
             _write_slices(source, partial, progress)
             _write_texts(source, recipe, partial)
             _publish(partial, target, recipe)

@@ -11,7 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -109,28 +109,40 @@ def beside(target: Path, suffix: str = "") -> Path:
 
 
 @contextmanager
-def kept(partial: Path) -> Iterator[None]:
-    """Keep others from taking a folder, or a file that need not be there yet, for abandoned."""
+def kept(partial: Path, is_folder: bool = False) -> Iterator[None]:
+    """Make a file or folder, which nobody takes for abandoned until the block is left."""
+    with ExitStack() as until_left:
+        while not _is_locked(partial, is_folder, until_left):
+            pass
+        yield
+
+
+def _is_locked(partial: Path, is_folder: bool, until_left: ExitStack) -> bool:
+    """Make it and lock it; False where somebody took it for abandoned in between."""
+    if is_folder:
+        partial.mkdir(exist_ok=True)
     if fcntl is None:
-        yield
-        return
-    descriptor = os.open(partial, os.O_RDONLY | (0 if partial.is_dir() else os.O_CREAT), 0o666)
+        return True
     try:
-        with suppress(OSError):  # where the disk knows no locks, nothing is removed, either
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(partial, os.O_RDONLY | (0 if is_folder else os.O_CREAT), 0o666)
+    except FileNotFoundError:
+        if is_folder:
+            return False
+        raise
+    until_left.callback(os.close, descriptor)
+    with suppress(OSError):  # where the disk knows no locks, nothing is removed, either
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), os.stat(partial))
+    return False
 
 
 def _remove_abandoned(partial: Path) -> None:
-    with suppress(OSError):  # somebody writes it, or removed it just now
+    with suppress(OSError), ExitStack() as until_removed:  # or somebody writes it
         if fcntl is not None:
             descriptor = os.open(partial, os.O_RDONLY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            finally:
-                os.close(descriptor)
+            until_removed.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if partial.is_dir():
             shutil.rmtree(partial)
         else:
