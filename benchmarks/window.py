@@ -358,3 +358,14 @@ if __name__ == "__main__":
     what, *arguments = json.loads(sys.argv[1])
     cells = MEASURED[what](*arguments)
     print(json.dumps([dataclasses.asdict(cell) for cell in cells]))
+
+
+def linked_views(viewer: Any) -> list[Any]:
+    """The three views of a window that was parted, its own first; else that one alone."""
+    from napari_orthogonal_views.ortho_view_manager import _VIEWER_MANAGERS
+
+    manager = _VIEWER_MANAGERS.get(viewer)
+    if manager is None or not manager.is_shown():
+        return [viewer]
+    others = (manager.right_widget, manager.bottom_widget)
+    return [viewer, *(widget.vm_container.viewer_model for widget in others)]

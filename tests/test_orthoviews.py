@@ -14,6 +14,7 @@ from test_fromviewer import VOLUMES, micrometers
 from test_viewer import SPACING, dotted, window_or_skip
 
 import brainxr
+from benchmarks.window import linked_views
 from brainxr.errors import GeometryError, MissingExtraError
 from brainxr.viewing import orthoviews
 
@@ -59,17 +60,6 @@ def show() -> Iterator[Show]:
     for viewer in opened:
         viewer.close()
     settle()
-
-
-def linked_views(viewer: ViewerModel) -> list[ViewerModel]:
-    """The three views of a window that was parted, its own first; else that one alone."""
-    from napari_orthogonal_views.ortho_view_manager import _VIEWER_MANAGERS
-
-    manager = _VIEWER_MANAGERS.get(viewer)
-    if manager is None or not manager.is_shown():
-        return [viewer]
-    others = (manager.right_widget, manager.bottom_widget)
-    return [viewer, *(widget.vm_container.viewer_model for widget in others)]
 
 
 def qt_viewer(views: list[ViewerModel], view: ViewerModel):
