@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 import xarray as xr
-from napari.layers import Labels
 
 import brainxr
 from brainxr.lazy import memory
@@ -101,8 +100,9 @@ def test_what_is_too_big_is_refused_before_it_is_read(
 def test_work_that_needs_more_memory_is_refused_before_it_begins(
     make_stack: Any, bytes_read: Any, monkeypatch: Any, tmp_path: Any
 ) -> None:
+    layers = pytest.importorskip("napari.layers")
     vol = brainxr.open(make_stack((5, 170, 190), "u2").path)
-    painted = Labels(vol.astype("u1").data, units=("um",) * 3, axis_labels=("z", "y", "x"))
+    painted = layers.Labels(vol.astype("u1").data, units=("um",) * 3, axis_labels=("z", "y", "x"))
     _leave(monkeypatch, 9000)
     importlib.import_module("brainxr.pictures.frames")
     works = {
