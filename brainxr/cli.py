@@ -493,10 +493,8 @@ def _places(text: str | None) -> dict[str, int | str] | None:
     """``"t=0,c=DAPI"`` as what is taken along axes besides z, y and x."""
     if text is None:
         return None
-    pairs = [part.partition("=") for part in text.split(",")]
-    if wrong := ["".join(pair) for pair in pairs if not (pair[0].strip() and pair[2].strip())]:
-        raise ValueError(f"{wrong[0]!r} in {text!r} is no AXIS=PLACE, such as t=0 or c=DAPI.")
-    return {a.strip(): int(p) if p.strip().isdecimal() else p.strip() for a, _, p in pairs}
+    pairs = _pairs(text, bool, "AXIS=PLACE, such as t=0 or c=DAPI")
+    return {axis: int(at) if at.isdecimal() else at for axis, at in pairs.items()}
 
 
 def _lengths(text: str | None) -> Any:
@@ -509,14 +507,16 @@ def _per_axis(text: str) -> dict[str, Any]:
     return {dim: _number_or_text(value) for dim, value in _pairs(text).items()}
 
 
-def _pairs(text: str) -> dict[str, str]:
+def _pairs(
+    text: str, is_axis: Callable[[str], bool] = DIMS.__contains__,
+    expected: str = "AXIS=VALUE with the axis z, y or x",
+) -> dict[str, str]:  # fmt: skip
     """``"z=62mm,y=8cm"`` as a mapping."""
     pairs = [part.partition("=") for part in text.split(",")]
-    for dim, sign, value in pairs:
-        if dim.strip() not in DIMS or not value:
-            part = f"{dim}{sign}{value}"
-            raise ValueError(f"{part!r} in {text!r} is no AXIS=VALUE with the axis z, y or x.")
-    found = {dim.strip(): value.strip() for dim, _, value in pairs}
+    for axis, sign, value in pairs:
+        if not is_axis(axis.strip()) or not value.strip():
+            raise ValueError(f"{axis + sign + value!r} in {text!r} is no {expected}.")
+    found = {axis.strip(): value.strip() for axis, _, value in pairs}
     if len(found) < len(pairs):
         raise ValueError(f"{text!r} names an axis twice.")
     return found

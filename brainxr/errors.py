@@ -13,76 +13,60 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 
+class _Message:
+    """An error of the system that prints its message alone, without "[Errno ...]".
+
+    It is made as those are, and not by ValueError's way, which would be found first and makes
+    none: so it comes back from the workers of a cluster as what it was.
+    """
+
+    __str__ = Exception.__str__
+    if not TYPE_CHECKING:
+        __new__ = OSError.__new__
+
+
 class StackError(ValueError):
     """The files do not make one stack of slices."""
 
 
-class EmptyStackError(StackError, FileNotFoundError):
+class EmptyStackError(_Message, StackError, FileNotFoundError):
     """There is no slice where one was looked for."""
-
-    # FileNotFoundError would print its arguments as "[Errno ...]".
-    __str__ = Exception.__str__
-    # found by name it would be ValueError's, which makes none: so errors come back from workers
-    if not TYPE_CHECKING:
-        __new__ = OSError.__new__
 
 
 class InconsistentStackError(StackError):
     """A slice differs from the first one in shape, type or layout."""
 
 
-class SliceReadError(StackError, OSError):
+class SliceReadError(_Message, StackError, OSError):
     """A slice can't be read: it vanished, is truncated or is no TIFF."""
-
-    __str__ = Exception.__str__
-    if not TYPE_CHECKING:
-        __new__ = OSError.__new__
 
 
 class StoreError(ValueError):
     """A Zarr store is no image, or not one that is read here."""
 
 
-class StoreReadError(StoreError, OSError):
+class StoreReadError(_Message, StoreError, OSError):
     """A part of a Zarr store is missing or damaged."""
 
-    __str__ = Exception.__str__
-    if not TYPE_CHECKING:
-        __new__ = OSError.__new__
 
-
-class StoreExistsError(StoreError, FileExistsError):
+class StoreExistsError(_Message, StoreError, FileExistsError):
     """There is something already where a store or a stack was to be written."""
 
-    __str__ = Exception.__str__
-    if not TYPE_CHECKING:
-        __new__ = OSError.__new__
 
-
-class StoreWriteError(StoreError, OSError):
+class StoreWriteError(_Message, StoreError, OSError):
     """A store or a stack can't be written: the disk is full, or the place forbidden."""
-
-    __str__ = Exception.__str__
-    if not TYPE_CHECKING:
-        __new__ = OSError.__new__
 
 
 class VolumeError(ValueError):
     """A file is no volume, or not one that is read here, or can't hold one."""
 
 
-class VolumeReadError(VolumeError, OSError):
+class VolumeReadError(_Message, VolumeError, OSError):
     """A file of a volume is truncated or damaged, or was changed since it was opened."""
 
-    __str__ = Exception.__str__
-    if not TYPE_CHECKING:
-        __new__ = OSError.__new__
 
-
-class FetchError(OSError):
+class FetchError(_Message, OSError):
     """A dataset can't be fetched: no mirror gives it, or another file is in its place."""
-
-    __str__ = Exception.__str__
 
 
 class GeometryError(ValueError):

@@ -141,6 +141,8 @@ def test_one_of_several_volumes(tmp_path: Path) -> None:
         assert CliRunner().invoke(main, [command, path, "--take", "t=2"]).exit_code == 0
     wrong = CliRunner().invoke(main, ["info", path, "--take", "2"])
     assert "'2' in '2' is no AXIS=PLACE, such as t=0" in wrong.stderr
+    twice = CliRunner().invoke(main, ["info", path, "--take", "t=0,t=1"])
+    assert "'t=0,t=1' names an axis twice" in twice.stderr
 
 
 @pytest.mark.parametrize(

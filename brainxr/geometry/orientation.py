@@ -61,6 +61,24 @@ def way_of(data: xr.DataArray, dim: Hashable) -> Way | None:
     return _WAYS.get(str(words))
 
 
+def edge_letters(down: Way | None, across: Way | None, grows: tuple[bool, bool]) -> dict[str, str]:
+    """What of a body lies at the edges of a plane, as far as it is known: ``{"left": "L", ...}``.
+
+    Parameters
+    ----------
+    down, across : Way, optional
+        Of the coordinates along its rows' places, and its columns'.
+    grows : tuple of bool
+        Whether these grow downwards, and to the right.
+    """
+    found: dict[str, str] = {}
+    ends = (("top", "bottom"), ("left", "right"))
+    for names, way, ahead in zip(ends, (down, across), grows, strict=True):
+        if way is not None:
+            found |= zip(names, way.letters[:: 1 if ahead else -1], strict=True)
+    return found
+
+
 def towards_viewer(depth: Way | None, down: Way | None, across: Way | None) -> bool | None:
     """Whether a coordinate grows towards whoever looks at the two others, drawn as they should be.
 

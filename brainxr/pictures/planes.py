@@ -17,7 +17,7 @@ import xarray as xr
 from brainxr.errors import GeometryError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS, OFF_GRID_IN_VOXELS, Lattice
-from brainxr.geometry.orientation import Way, way_of
+from brainxr.geometry.orientation import Way, edge_letters, way_of
 from brainxr.stacks.stack import PLANES
 
 Image: TypeAlias = npt.NDArray[Any]
@@ -132,13 +132,7 @@ class CutPlane:
     @property
     def letters(self) -> dict[str, str]:
         """What of a body lies at the edges, as far as it is known: ``{"left": "L", ...}``."""
-        ends = (("left", "right"), ("top", "bottom"))
-        named = zip(ends, (self.across.way, self.down.way), self._grows[::-1], strict=True)
-        found: dict[str, str] = {}
-        for names, way, grows in named:
-            if way is not None:
-                found |= zip(names, way.letters[:: 1 if grows else -1], strict=True)
-        return found
+        return edge_letters(self.down.way, self.across.way, self._grows)
 
     @property
     def forward(self) -> tuple[bool, bool]:

@@ -116,8 +116,9 @@ def _is_here(target: Path, file: File) -> bool:
     """Whether it is there and verified; False where nothing is in its way."""
     if not os.path.lexists(target):
         return False
-    found = f"{_size(target)} bytes, expected {file.bytes}"
-    if _size(target) == file.bytes:
+    size = _size(target)
+    found = f"{size} bytes, expected {file.bytes}"
+    if size == file.bytes:
         if _was_verified(target, file):
             return True
         md5 = md5_of(target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import xarray as xr
 
 from brainxr.errors import VolumeReadError
 from brainxr.files.fingerprint import fingerprint_of
+from brainxr.files.pool import lock_that_survives_a_fork
 from brainxr.files.rows import Rows, as_index
 from brainxr.files.unpacked import refuse_changed
 from brainxr.lazy.lazyarray import PlacedArray
@@ -23,7 +23,7 @@ from brainxr.stores.zarrstore import Location
 
 # The libraries of netCDF and HDF5 end the process where two threads are in them. xarray locks them
 # while voxels are read, and not while a file is opened or closed, which is done for each read here.
-_ONE_AT_A_TIME = threading.RLock()
+_ONE_AT_A_TIME = lock_that_survives_a_fork()
 
 # Bytes that are read in a second, roughly: HDF5 unpacks in one thread.
 READ_BYTES = 3e8

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from brainxr.errors import OrientationWarning, warn
-from brainxr.geometry.orientation import Way, towards_viewer, way_of
+from brainxr.geometry.orientation import Way, edge_letters, towards_viewer, way_of
 from brainxr.viewing.added import shown_by
 from brainxr.viewing.layers import layer_dims
 
@@ -115,8 +115,8 @@ def _preferred() -> tuple[str, str, str]:
 # --- letters ----------------------------------------------------------------------
 
 
-def edge_letters(viewer: ViewerModel) -> dict[str, str]:
-    """What of a body lies at the edges of the canvas: ``{"left": "L", ...}``.
+def _letters(viewer: ViewerModel) -> dict[str, str]:
+    """What of a body lies at the edges of the canvas.
 
     Nothing in three dimensions, where the camera turns, and along an axis that isn't
     known, or of which layers disagree.
@@ -124,14 +124,10 @@ def edge_letters(viewer: ViewerModel) -> dict[str, str]:
     if viewer.dims.ndisplay != 2:
         return {}
     ways, disagreeing = known_ways(viewer)
+    sure = {axis: way for axis, way in ways.items() if axis not in disagreeing}
+    down, across = (sure.get(axis - viewer.dims.ndim) for axis in viewer.dims.displayed[-2:])
     _, vertical, horizontal = viewer.scene.camera.orientation
-    edges = (("top", "bottom", vertical == "down"), ("left", "right", horizontal == "right"))
-    found: dict[str, str] = {}
-    for axis, (low, high, grows) in zip(viewer.dims.displayed[-2:], edges, strict=True):
-        way = ways.get(axis - viewer.dims.ndim)
-        if way is not None and axis - viewer.dims.ndim not in disagreeing:
-            found |= zip((low, high), way.letters[:: 1 if grows else -1], strict=True)
-    return found
+    return edge_letters(down, across, (vertical == "down", horizontal == "right"))
 
 
 def leave_out_letters(viewer: ViewerModel, edges: Iterable[str]) -> None:
@@ -143,7 +139,7 @@ def leave_out_letters(viewer: ViewerModel, edges: Iterable[str]) -> None:
 
 def _write_letters(viewer: ViewerModel) -> None:
     """Into texts of ours, which are there once they are needed."""
-    letters, overlays = edge_letters(viewer), viewer.canvas.overlays
+    letters, overlays = _letters(viewer), viewer.canvas.overlays
     for edge, place in _PLACES.items():
         name, letter = _name(edge), letters.get(edge, "")
         if letter and name not in overlays:

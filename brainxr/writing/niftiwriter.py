@@ -144,7 +144,8 @@ def to_nifti(
         slabs = _slabs(volume, most)
         place = None if packs or through_disk else (hidden, len(header))
         written = _all_written(volume, slabs, read, sink, place)
-        each = with_callback(written, [_bytes_of(volume, slab) for slab in slabs], callback)
+        sizes = [(slab.stop - slab.start) * _bytes_of_plane(volume) for slab in slabs]
+        each = with_callback(written, sizes, callback)
         for _ in with_progress(each, target.name, "slab", progress, len(slabs)):
             pass
     return target
@@ -240,7 +241,7 @@ def _depths(volume: xr.DataArray) -> tuple[int, ...]:
 
 
 def _planes_that_fit(volume: xr.DataArray, memory: int) -> int:
-    a_plane = math.prod(volume.shape[1:]) * volume.dtype.itemsize
+    a_plane = _bytes_of_plane(volume)
     most = memory // SLABS_AT_ONCE // max(1, a_plane)
     if most < 1 and a_plane:
         raise TooBigError(
@@ -255,8 +256,7 @@ def _slabs(volume: xr.DataArray, most: int) -> list[slice]:
     depths = _depths(volume)
     if max(depths, default=most + 1) <= most:
         return _along_chunks(depths, most)
-    depth, a_plane = volume.shape[0], math.prod(volume.shape[1:]) * volume.dtype.itemsize
-    step = max(1, min(most, SLAB_BYTES // max(1, a_plane)))
+    depth, step = volume.shape[0], max(1, min(most, SLAB_BYTES // max(1, _bytes_of_plane(volume))))
     return [slice(i, min(i + step, depth)) for i in range(0, depth, step)]
 
 
@@ -280,8 +280,8 @@ def _tell(volume: xr.DataArray, callback: Callback | None) -> None:
         callback(Progress(0, volume.shape[0], 0, volume.nbytes))
 
 
-def _bytes_of(volume: xr.DataArray, slab: slice) -> int:
-    return int((slab.stop - slab.start) * (volume.nbytes // volume.shape[0]))
+def _bytes_of_plane(volume: xr.DataArray) -> int:
+    return math.prod(volume.shape[1:]) * volume.dtype.itemsize
 
 
 def _all_written(
@@ -297,8 +297,9 @@ def _all_written(
     source = stack_of(volume)
     if client is None or place is None or (source is None and volume.chunks is None):
         return (sink.write(values.data) for values in one_ahead(read, slabs))
-    plane = math.prod(volume.shape[1:]) * volume.dtype.itemsize
-    task = SlabTask(str(place[0]), place[1], plane, volume.dtype.newbyteorder("<"), source)
+    path, offset = place
+    dtype = volume.dtype.newbyteorder("<")
+    task = SlabTask(str(path), offset, _bytes_of_plane(volume), dtype, source)
     computed = [volume.isel(z=slab).data if source is None else None for slab in slabs]
     return in_order(client, task, slabs, computed)
 
