@@ -23,6 +23,7 @@ from benchmarks.stacks import SIZES, Stacks, store_of
 from benchmarks.targets import judge
 from benchmarks.way import Row
 from benchmarks.work import rows
+from brainxr.lazy.memory import available_memory
 
 PAGE = window.REPOSITORY / "docs" / "performance.md"
 PICTURE = window.REPOSITORY / "docs" / "_static" / "performance.png"
@@ -150,7 +151,7 @@ def _refuse_to_page() -> None:
         return
     import resource
 
-    most = int(0.8 * window.available_memory())
+    most = int(0.8 * available_memory())
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 

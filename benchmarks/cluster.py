@@ -28,8 +28,8 @@ import xarray as xr
 
 import brainxr
 from benchmarks import giant
-from benchmarks.page import write_block
-from benchmarks.report import STYLES, _table, show_seconds
+from benchmarks.page import table, write_block
+from benchmarks.report import STYLES, show_seconds
 from benchmarks.results import describe_machine
 from benchmarks.window import REPOSITORY
 
@@ -185,14 +185,14 @@ def tables(found: dict[str, dict[int, float]], planned: Sequence[Plan], repeats:
     """Both tables, as Markdown."""
     machine = describe_machine()
     words = f"Measured on {time.strftime('%Y-%m-%d')} on {machine['processor']}, {machine['cores']}"
-    times = _table(
+    times = table(
         ["", *(f"{n} worker{'s' if n > 1 else ''}" for n in WORKERS), "1 worker over 2"],
         [
             [name, *(show_seconds(by[n]) for n in WORKERS), f"{by[1] / by[2]:.2f}"]
             for name, by in found.items()
         ],
     )
-    weights = _table(
+    weights = table(
         ["", "tasks", "built", "optimised", "MB pickled", "pickled", "at the scheduler"],
         [
             [

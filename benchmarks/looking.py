@@ -29,6 +29,7 @@ import xarray as xr
 import brainxr
 from benchmarks import window
 from benchmarks.measure import Cell
+from benchmarks.memory import bytes_read, difference
 from benchmarks.results import describe_machine
 from benchmarks.stacks import paths_of
 
@@ -255,7 +256,7 @@ def press_for_volume(viewer: Any, oracle: Oracle, preview: str) -> Iterator[Seen
     button = viewer.window._qt_viewer.viewerButtons.ndisplayButton
     start = time.perf_counter()
     pulse = until(lambda: is_complete(layer, times), button.click)
-    read, size = bytes_read() - before, times[-1][1]
+    read, size = difference(bytes_read(), before) or 0, times[-1][1]
     check(read <= oracle.nbytes * 0.75 or size == oracle.nbytes, f"{read} bytes were read")
     check_preview(drawn(layer), oracle)
     first, last = (next(t for t, s in times if s >= least) - start for least in (2, size))
@@ -308,14 +309,6 @@ def check_preview(values: np.ndarray, oracle: Oracle) -> None:
 def nearest(size: int, parts: int) -> list[np.ndarray]:
     middles = (np.arange(parts) + 0.5) * size / parts - 0.5
     return [np.floor(middles + 0.5).astype(int), np.ceil(middles - 0.5).astype(int)]
-
-
-def bytes_read() -> int:
-    try:
-        text = Path("/proc/self/io").read_text()
-    except OSError:  # not on Linux
-        return 0
-    return int(dict(line.split(": ") for line in text.splitlines())["rchar"])
 
 
 def right_plane(oracle: Oracle) -> Iterator[Seen]:

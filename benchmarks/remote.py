@@ -30,8 +30,8 @@ import numpy as np
 import tifffile
 
 import brainxr
-from benchmarks.page import write_block
-from benchmarks.report import _table, show_seconds
+from benchmarks.page import table, write_block
+from benchmarks.report import show_seconds
 from benchmarks.results import describe_machine
 from benchmarks.window import REPOSITORY
 
@@ -240,7 +240,7 @@ def measure(folder: Path, repeats: int) -> tuple[list[Way], list[Way]]:
 def tables(near: list[Way], far: list[Way]) -> str:
     """Requests and bytes once, and both times, as Markdown."""
     steps = list(STEPS)
-    asked = _table(
+    asked = table(
         ["requests and kB", *steps],
         [
             [way.name, *(f"{n}, {size / 1e3:,.0f} kB" for n, size in map(way.asked.get, steps))]  # type: ignore[misc]
@@ -248,7 +248,7 @@ def tables(near: list[Way], far: list[Way]) -> str:
         ],
     )  # fmt: skip
     parts = [f"{way.name} ({PAUSE * 1e3:.0f} ms)" for way in far]
-    times = _table(
+    times = table(
         ["median of " + str(len(near[0].seconds["open"])), *steps],
         [
             [name, *(show_seconds(statistics.median(way.seconds[step])) for step in steps)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from benchmarks.measure import Cell, Tick, how_often
 from benchmarks.peers import PEERS
 from benchmarks.stacks import paths_of
 from benchmarks.way import Role
+from brainxr.lazy.memory import available_memory
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 AXES = ("z", "y", "x")
@@ -228,16 +228,6 @@ def _images(folder: str) -> Iterator[Any]:
     for path in paths_of(folder):
         if path.endswith(".tif"):  # and no notice of where a brain comes from
             yield tifffile.imread(path)
-
-
-def available_memory() -> int:
-    """Bytes that can be taken without paging; unlimited where the system doesn't tell."""
-    try:
-        with open("/proc/meminfo") as file:
-            found = re.search(r"^MemAvailable:\s+(\d+) kB", file.read(), re.MULTILINE)
-    except OSError:
-        found = None
-    return 1024 * int(found[1]) if found else sys.maxsize
 
 
 class _Window:
