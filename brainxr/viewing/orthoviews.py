@@ -223,11 +223,12 @@ def _move_to_click(view: Any, event: Any) -> Iterator[None]:
         return
     pressed = np.array(event.pos)
     yield
-    while event.type == "mouse_move":
-        if np.abs(event.pos - pressed).max() >= _CLICK:
+    # where it is released counts, too: a busy window may be told of no move before
+    while np.abs(event.pos - pressed).max() < _CLICK:
+        if event.type != "mouse_move":
+            _move_point(view, event.position)
             return
         yield
-    _move_point(view, event.position)
 
 
 def _pans(view: Any) -> bool:
