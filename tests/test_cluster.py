@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,7 @@ import zarr
 from conftest import MadeStack, make_stack_in
 from distributed import Client, LocalCluster
 from distributed.comm.tcp import TCP
-from slowly import read_slowly
+from slowly import hold_the_first_reader
 
 import brainxr
 from brainxr import cluster
@@ -75,7 +75,7 @@ VERBS: dict[str, Callable[[xr.DataArray, Path], Any]] = {
     "max": lambda v, folder: v.max("z").compute(),
     "computed": lambda v, folder: (v[:, ::4] // 2).mean("y").compute(),
     "to_ome_zarr": lambda v, folder: saved(v, "to_ome_zarr", folder / "a.ome.zarr", **CUT),
-    "to_tiff": lambda v, folder: saved(v, "to_tiff", folder / "coronal", along="y"),
+    "to_tiff": lambda v, folder: saved(v, "to_tiff", folder / "coronal", along="y", memory="8 MB"),
     "to_tiff, computed": lambda v, folder: saved(v // 2, "to_tiff", folder / "sagittal", along="x"),
     "to_nifti": lambda v, folder: nibabel.load(
         v.brain.to_nifti(folder / "a.nii", memory="4 MB", progress=False)
@@ -289,37 +289,35 @@ def test_an_error_of_another_library_is_told_by_a_worker(
 # --- a worker that is killed ---------------------------------------------------------
 
 
-def kill_one_at_work(client: Client) -> int:
-    """Kill a worker that reads, when another task is done; the number of its process."""
+def kill_at_work(client: Client, marker: Path, running: Future[Any]) -> int:
+    """Kill the worker that is held while it reads, once another task is done; its number."""
     scheduler: Any = client.cluster.scheduler  # type: ignore[union-attr]
-    began, until = time.time(), time.monotonic() + 300
-    while time.monotonic() < until:
+    began, until = time.time(), time.monotonic() + 250
+    while time.monotonic() < until and not running.done():
+        held = marker.read_text() if marker.exists() else ""
         log = list(scheduler.transition_log)
-        done = any(new == "memory" and at > began for _, _, new, *_, at in log)
-        busy = [worker for worker in list(scheduler.workers.values()) if worker.executing]
-        if busy and done:
-            pid = client.run(os.getpid, workers=[busy[0].address])[busy[0].address]
-            os.kill(pid, signal.SIGKILL)
-            return int(pid)
+        if held and any(new == "memory" and at > began for _, _, new, *_, at in log):
+            os.kill(int(held), signal.SIGKILL)
+            return int(held)
         time.sleep(0.01)
-    raise AssertionError("no worker was ever at work")
+    raise AssertionError(f"no worker was killed at work: {running}")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in VERBS if n != "a box"])
 def test_a_worker_is_killed_in_the_middle(
     here: dict[str, Any], client: Client, made: MadeStack, tmp_path: Path, name: str,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(checks, "FILES_OF_A_TASK", 4)
     client.wait_for_workers(2)
-    client.run(read_slowly, 0.02)
+    marker = tmp_path_factory.mktemp("held") / "number"
+    client.run(hold_the_first_reader, marker)
     volume = brainxr.open(made.path, chunks={"z": 4})
     before = set(client.run(os.getpid).values())
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(VERBS[name], volume, tmp_path)
-        killed = kill_one_at_work(client)
-        assert not running.done()
+        killed = kill_at_work(client, marker, running)
         found = running.result(timeout=300)
     assert killed in before
     assert_same(found, here[name])
