@@ -7,7 +7,6 @@ Each writes into a folder that is emptied before.
 
 from __future__ import annotations
 
-import collections
 import os
 import shutil
 import subprocess
@@ -26,7 +25,8 @@ import zarr
 import brainxr
 from brainxr.files.buffers import Buffers
 from brainxr.lazy.unloaded import stack_of
-from brainxr.writing.shards import pack_shard
+from brainxr.writing.pieces import Pieces
+from brainxr.writing.shards import pack_shard, room_beyond
 from brainxr.writing.storing import Options, Pyramid
 
 CHUNK, SHARD = (64, 64, 64), (64, 512, 512)
@@ -83,13 +83,16 @@ def limit(folder: str) -> Callable[[], Any]:
     source, pyramid = stack_of(volume), Pyramid.of(volume, Options())
     blocking = pyramid.blocking
     finest, memory = blocking.levels[0], Buffers()
+    pieces = Pieces(2, 1 << 20, room_beyond(finest.chunks, finest.per_shard, pyramid.packing))
 
     def pack(box: tuple[int, ...]) -> None:
         assert source is not None
         values = source.select(blocking.place(box)).read(partial(memory.array, "box"))
         for _, window in blocking.shards(finest, box):
-            pieces = pack_shard(values[window], finest.chunks, finest.per_shard, pyramid.packing)
-            collections.deque(pieces, maxlen=0)
+            for piece in pack_shard(
+                values[window], finest.chunks, finest.per_shard, pyramid.packing, pieces
+            ):
+                piece.free()
 
     def run() -> None:
         with ThreadPoolExecutor(2) as pool:

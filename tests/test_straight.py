@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,26 @@ import pytest
 
 from brainxr.files.buffers import PAGE_BYTES, Buffers
 from brainxr.writing import straight
-from brainxr.writing.straight import LEAST_BYTES, write_file
+from brainxr.writing.straight import LEAST_BYTES, StraightFile, write_file
 
-# whole pages, more of them, less than a page, none, whole pages at a place between two, few
-SIZES = (LEAST_BYTES, 3 * LEAST_BYTES, 999, 0, LEAST_BYTES + PAGE_BYTES, 7)
+# whole pages, more of them, less than a page, none, whole pages at a place between two, few,
+# and whole pages with some bytes behind them
+SIZES = (
+    LEAST_BYTES, 3 * LEAST_BYTES, 999, 0, LEAST_BYTES + PAGE_BYTES, 7, LEAST_BYTES + 5,
+)  # fmt: skip
 
 
-def pieces(written: list[bytes]) -> Iterator[memoryview]:
-    """Pieces of noise, all in the same memory; what they were."""
-    memory, noise = Buffers(), np.random.default_rng(3)
+def write_pieces(path: Path) -> bytes:
+    """Write pieces of noise, all in the same memory; what they were."""
+    memory, noise, written = Buffers(), np.random.default_rng(3), b""
+    file = StraightFile(path)
     for size in SIZES:
         piece = memory.get("piece", size)
         piece[:] = noise.integers(0, 256, size, np.uint8)
-        written.append(piece.tobytes())
-        yield piece.data
+        written += piece.tobytes()
+        file.write(piece.data, begins_with_a_page=True)
+    file.close()
+    return written
 
 
 @pytest.mark.parametrize("on_a_disk", [True, False])
@@ -34,10 +39,10 @@ def test_every_byte_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_a_disk: bool
 ) -> None:
     monkeypatch.setattr(straight, "_is_on_a_disk", lambda descriptor: on_a_disk)
-    path, written = tmp_path / "b", []
-    write_file(path, pieces(written))
-    assert path.read_bytes() == b"".join(written)
-    write_file(path, [b"shorter"])
+    path = tmp_path / "b"
+    written = write_pieces(path)
+    assert path.read_bytes() == written
+    write_file(path, b"shorter")
     assert path.read_bytes() == b"shorter"
 
 
@@ -60,14 +65,13 @@ def test_what_does_not_pass_goes_through_the_cache(
     monkeypatch.setattr(straight, "_is_on_a_disk", lambda descriptor: True)
     monkeypatch.setattr(straight, "_set_direct", set_direct)
     monkeypatch.setattr(os, "write", write)
-    written: list[bytes] = []
-    write_file(tmp_path / "file", pieces(written))
-    assert (tmp_path / "file").read_bytes() == b"".join(written)
+    written = write_pieces(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == written
     assert asked == [True, False]  # once refused, it isn't asked for again
 
     monkeypatch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "")))
     with pytest.raises(OSError, match=str(errno.ENOSPC)):
-        write_file(tmp_path / "file", pieces([]))
+        write_file(tmp_path / "file", b"more than there is room for")
 
 
 def test_memory_that_is_used_again_begins_with_a_page() -> None:

@@ -322,15 +322,15 @@ def test_a_run_that_was_called_off_writes_nothing_into_the_next(tmp_path: Path) 
     target = str(tmp_path / "a.ome.zarr")
     first, second = Unfinished(target), Unfinished(target)
     first.begin({"of": 1}, overwrite=False)
-    first.write("0/c/0/0/0", [b"of the first"])
+    first.write("0/c/0/0/0", b"of the first")
     second.begin({"of": 2}, overwrite=True)
     with pytest.raises(brainxr.StoreWriteError):
-        first.write("0/c/0/0/0", [b"of the first"])
+        first.write("0/c/0/0/0", b"of the first")
     with pytest.raises(brainxr.StoreWriteError):
-        first.finish((0, 0, 0), Note(np.zeros(1), ""), [])
+        first.finish((0, 0, 0), Note(np.zeros(1), ""))
     assert not [path for path in (second.folder / "store").rglob("*") if path.is_file()]
     assert second.finished() == {}
-    second.write("0/c/0/0/0", [b"of the second"])
+    second.write("0/c/0/0/0", b"of the second")
 
 
 # --- crowds -----------------------------------------------------------------------

@@ -30,6 +30,12 @@ def _has_rows(values: npt.NDArray[Any]) -> bool:
     return values.ndim > 1 and values.strides[-1] == values.itemsize
 
 
+def page_aligned(size: int) -> npt.NDArray[np.uint8]:
+    """New memory of so many bytes, of no certain content; it begins with a page."""
+    room = np.empty(size + PAGE_BYTES, np.uint8)
+    return room[-room.ctypes.data % PAGE_BYTES :][:size]
+
+
 class Buffers(threading.local):
     """Bytes by name, of each thread its own; what was in them is lost when they are asked for."""
 
@@ -40,8 +46,7 @@ class Buffers(threading.local):
         """So many bytes, of no certain content; they begin with a page."""
         held = self._held.get(name)
         if held is None or held.size < size:
-            room = np.empty(size + PAGE_BYTES, np.uint8)
-            held = self._held[name] = room[-room.ctypes.data % PAGE_BYTES :][:size]
+            held = self._held[name] = page_aligned(size)
         return held[:size]
 
     def array(self, name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -56,10 +56,18 @@ def run_waiting(work: Callable[[Any], object], jobs: Sequence[Any]) -> None:
 
 
 @contextmanager
-def at_work() -> Iterator[bool]:
-    """Count this thread among those that are at work; whether there was a processor for it."""
+def at_work(wait: bool = False) -> Iterator[bool]:
+    """Count this thread among those that are at work; whether there was a processor for it.
+
+    Parameters
+    ----------
+    wait : bool
+        Whether to wait until a processor is free, rather than to crowd it: threads that
+        share one mostly wait for Python's lock. Who waits must hold nothing that those
+        at work need.
+    """
     free = _free(os.getpid())
-    counted = not _mine.is_counted and free.acquire(blocking=False)
+    counted = not _mine.is_counted and free.acquire(blocking=wait)
     _mine.is_counted |= counted
     try:
         yield _mine.is_counted

@@ -21,7 +21,6 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from brainxr.errors import GeometryError, TooBigError
-from brainxr.writing.shards import BLOCK_BYTES
 
 # Voxels of a chunk along each axis, and of a shard along the slowest to the fastest one
 # of the source; measured, see docs/design.md.
@@ -32,8 +31,12 @@ SHARD = (64, 512, 512)
 # which the allocator keeps some.
 BOXES_OF_A_TASK = 1.5
 
-# Memory of a thread that packs, in chunks: one as it is, and one packed beyond a block.
+# Memory of a thread that packs, in chunks: one as it is, and one packed beyond a piece.
 CHUNKS_OF_A_THREAD = 2
+
+# Memory of what is packed and not written yet, for all boxes together: as much as a disk
+# writes while a box is packed, or less where memory is short.
+PACKED_BYTES, LEAST_PACKED = 64 << 20, 8 << 20
 
 # Boxes are cut so that two fit at a time, on any machine: a conversion that was begun
 # on one can go on on another.
@@ -243,28 +246,31 @@ def plan(
     box = [*(axis.box for axis in axes[:-1]), axes[-1].size]
     for i in reversed(range(len(box) - 1)):
         wanted = BOXES_AT_ONCE if i else 1
-        while _task_bytes(axes, box, itemsize, held) * wanted > budget:
+        while _bytes_needed(axes, box, itemsize, held, wanted) > budget:
             if axes[i].smaller(box[i]) == box[i]:
                 break
             box[i] = axes[i].smaller(box[i])
-    needed = _task_bytes(axes, box, itemsize, held)
+    needed = _bytes_needed(axes, box, itemsize, held, 1)
     if needed > budget:
         raise TooBigError(_too_big(axes, box, needed, budget))
     levels = [_level(axes, box, k) for k in range(len(axes[0].factors))]
     return Blocking(tuple(levels), tuple(box))
 
 
-def _task_bytes(axes: Sequence[Axis], box: Sequence[int], itemsize: int, held: float) -> int:
+def _bytes_needed(
+    axes: Sequence[Axis], box: Sequence[int], itemsize: int, held: float, boxes: int
+) -> int:
+    """Memory of so many boxes at a time."""
     voxels = math.prod(min(b, axis.size) for b, axis in zip(box, axes, strict=True))
     chunk = math.prod(axis.cut(b, 0)[0] for b, axis in zip(box, axes, strict=True))
-    return int((BOXES_OF_A_TASK + held) * voxels * itemsize) + packing_bytes(
-        chunk * itemsize, voxels * itemsize
-    )
+    a_box = (BOXES_OF_A_TASK + held) * voxels + CHUNKS_OF_A_THREAD * chunk
+    return int(boxes * a_box * itemsize) + packed_bytes(voxels * itemsize)
 
 
-def packing_bytes(chunk: int, box: int) -> int:
-    """Memory of a thread that packs chunks of so many bytes, of a box of so many."""
-    return CHUNKS_OF_A_THREAD * chunk + min(BLOCK_BYTES, box)
+def packed_bytes(box: int, memory: int = 0) -> int:
+    """Memory of what is packed and not written yet, of boxes of so many bytes."""
+    left = int(memory - BOXES_AT_ONCE * BOXES_OF_A_TASK * box)
+    return min(box, max(LEAST_PACKED, min(PACKED_BYTES, left)))
 
 
 def _too_big(axes: Sequence[Axis], box: Sequence[int], needed: int, budget: int) -> str:

@@ -12,14 +12,15 @@ a store of them at the end.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from brainxr.errors import MissingExtraError, StoreExistsError, StoreWriteError
 from brainxr.files.urls import file_system, without_secrets
-from brainxr.writing.target import Box, Note, box_name, named_box, something_else
+from brainxr.writing.pieces import Piece
+from brainxr.writing.target import Box, Note, WriteFile, box_name, named_box, something_else
 
 NOTES = ".brainxr"
 
@@ -81,15 +82,19 @@ class RemoteStore:
         """Objects are sent as a whole: their pieces, and those put together."""
         return 2.0
 
-    def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
+    def write(self, key: str, content: bytes | memoryview) -> None:
         """Write an object."""
-        content = b"".join(map(bytes, pieces))
         with self._reaching() as (files, root):
-            self._put(files, f"{root}/{key}", content)
+            self._put(files, f"{root}/{key}", bytes(content))
 
-    def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
+    @contextmanager
+    def writing(self) -> Iterator[WriteFile]:
+        """Gives what writes objects of pieces, each at once."""
+        yield lambda key, pieces: self.write(key, b"".join(map(_content, pieces)))
+
+    def finish(self, box: Box, note: Note) -> None:
         """Note that all objects of a box are written."""
-        self.write(f"{NOTES}/finished/{box_name(box)}", [note.to_bytes()])
+        self.write(f"{NOTES}/finished/{box_name(box)}", note.to_bytes())
 
     def finished(self) -> dict[Box, Note]:
         """Boxes that need not be written again, and what was noted of each."""
@@ -142,3 +147,9 @@ class RemoteStore:
                 f"{self._told(error)}. Check the URL, the rights to write there and "
                 "storage_options."
             ) from None
+
+
+def _content(piece: Piece) -> bytes:
+    content = bytes(piece.data)
+    piece.free()
+    return content

@@ -15,6 +15,7 @@ import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from brainxr.files.buffers import PAGE_BYTES, Buffers, copy_rows
 from brainxr.files.checksum import crc32c
 from brainxr.files.decoders import HEADER_BYTES, pack
+from brainxr.writing.pieces import Piece, Pieces
 
 CodecName: TypeAlias = Literal["lz4", "zstd", "none"]
 
@@ -35,9 +37,9 @@ EMPTY = np.iinfo(np.uint64).max
 
 CHECKSUM_BYTES = 4
 
-# Bytes of a shard that are written at a time: a disk takes them about as fast as larger
-# ones, and every thread has one.
-BLOCK_BYTES = 1 << 20
+# Bytes of chunks that are put together at a time, out of rows that lie side by side: few
+# enough for a processor's cache, and many, since each time another thread may have to wait.
+ROW_BYTES = 1 << 20
 
 _buffers = Buffers()
 
@@ -107,21 +109,23 @@ def _add_checksum(out: npt.NDArray[np.uint8], size: int) -> int:
 
 
 def pack_chunk(
-    values: npt.NDArray[Any], chunks: Sequence[int], packing: Packing
-) -> Iterator[memoryview]:
+    values: npt.NDArray[Any], chunks: Sequence[int], packing: Packing, pieces: Pieces
+) -> Iterator[Piece]:
     """The bytes of a chunk that is a file by itself; see `pack_shard`."""
     chunk = _buffers.array("chunk", chunks, packing.dtype)
     fill_chunk(chunk, values)
-    out = _buffers.get("block", packing.most(chunk.size))
-    yield out[: packing.pack(chunk, out)].data
+    piece = pieces.take()
+    piece.fill(partial(packing.pack, chunk))
+    yield piece
 
 
 def pack_shard(
-    values: npt.NDArray[Any], chunks: Sequence[int], per_shard: Sequence[int], packing: Packing
-) -> Iterator[memoryview]:
+    values: npt.NDArray[Any], chunks: Sequence[int], per_shard: Sequence[int], packing: Packing,
+    pieces: Pieces,
+) -> Iterator[Piece]:  # fmt: skip
     """The bytes of a shard, piece by piece: its chunks, and the index that says where each is.
 
-    It takes the memory of two chunks and a block, however large the shard is.
+    It takes the memory of a chunk and a piece, however large the shard is.
 
     Parameters
     ----------
@@ -132,30 +136,41 @@ def pack_shard(
     per_shard : sequence of int
         Chunks along each axis of a whole shard.
     packing : Packing
+    pieces : Pieces
+        With room for a chunk, and for the index, beyond those that are full.
 
     Yields
     ------
-    memoryview
-        In memory that this thread uses again for the next piece; whole pages, but for the last
-        two.
+    Piece
+        To be freed. Whole pages, but for the last.
     """
     index = np.full((math.prod(per_shard), 2), EMPTY, "<u8")
-    block = _Block(packing.most(math.prod(chunks)))
+    position, piece = 0, pieces.take()
     for place, chunk in _chunks(values, chunks, per_shard, packing.dtype):
+        if piece.is_full:
+            rest = piece.cut()
+            yield piece
+            piece = pieces.take()
+            piece.add(rest)
         if _has_values(chunk):
-            size = packing.pack(chunk, block.room)
-            index[place] = block.position, size
-            block.add(size)
-            if block.is_full:
-                yield block.take()
-                block.keep_rest()
-    yield block.take()
-    block.keep_rest()
-    yield block.rest()
-    last = np.empty(index.nbytes + CHECKSUM_BYTES, np.uint8)
-    last[: index.nbytes] = index.reshape(-1).view(np.uint8)
-    _add_checksum(last, index.nbytes)
-    yield last.data
+            size = piece.fill(partial(packing.pack, chunk))
+            index[place] = position, size
+            position += size
+    piece.add(_with_checksum(index))
+    yield piece
+
+
+def _with_checksum(index: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    stored = np.empty(index.nbytes + CHECKSUM_BYTES, np.uint8)
+    stored[: index.nbytes] = index.reshape(-1).view(np.uint8)
+    _add_checksum(stored, index.nbytes)
+    return stored
+
+
+def room_beyond(chunks: Sequence[int], per_shard: Sequence[int], packing: Packing) -> int:
+    """Bytes that a piece may need beyond those with which it is full."""
+    index = 16 * math.prod(per_shard) + CHECKSUM_BYTES
+    return packing.most(math.prod(chunks)) + PAGE_BYTES + index
 
 
 def _has_values(chunk: npt.NDArray[Any]) -> bool:
@@ -164,52 +179,7 @@ def _has_values(chunk: npt.NDArray[Any]) -> bool:
     middle = stored.size // 2
     # a few of them tell that of most
     few = stored[middle : middle + 64].tobytes()
-    return few.count(0) < len(few) or bool(stored.any())
-
-
-class _Block:
-    """Memory in which chunks are packed one behind the other, and given away in whole pages.
-
-    Attributes
-    ----------
-    position : int
-        Of the next chunk among all bytes.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._memory = _buffers.get("block", BLOCK_BYTES + most)
-        self._begin = 0
-        self._end = 0
-        self.position = 0
-
-    @property
-    def room(self) -> npt.NDArray[np.uint8]:
-        """For the next chunk."""
-        return self._memory[self._end :]
-
-    def add(self, size: int) -> None:
-        """Count the bytes of a chunk that was packed there."""
-        self._end += size
-        self.position += size
-
-    @property
-    def is_full(self) -> bool:
-        return self._end >= BLOCK_BYTES
-
-    def take(self) -> memoryview:
-        """The whole pages that there are; `keep_rest` is next."""
-        self._begin = self._end - self._end % PAGE_BYTES
-        return self._memory[: self._begin].data
-
-    def keep_rest(self) -> None:
-        """Begin again with what is beyond the pages that were taken."""
-        rest = self._memory[self._begin : self._end]
-        self._end -= self._begin
-        self._memory[: self._end] = rest
-
-    def rest(self) -> memoryview:
-        """What there is."""
-        return self._memory[: self._end].data
+    return few.count(0) < len(few) or bool(stored.max(initial=0))
 
 
 def _chunks(
@@ -217,18 +187,35 @@ def _chunks(
 ) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     """The chunks that there are, whole and flat, and the place of each in the index.
 
-    In memory that this thread uses again for the next chunk.
+    In memory that this thread uses again for the next row of chunks.
     """
-    whole = _buffers.array("chunk", chunks, dtype)
-    flat = whole.reshape(-1)
     strides = [math.prod(per_shard[axis + 1 :]) for axis in range(len(chunks))]
+    sizes = [*chunks[:-1], chunks[-1] * _chunks_at_once(chunks, per_shard, dtype)]
+    steps = [size // chunk for size, chunk in zip(sizes, chunks, strict=True)]
     along = [
-        [(i * stride, slice(i * c, (i + 1) * c)) for i in range(-(-n // c))]
-        for n, c, stride in zip(values.shape, chunks, strides, strict=True)
+        [(i * step * stride, slice(i * size, (i + 1) * size)) for i in range(-(-n // size))]
+        for n, size, step, stride in zip(values.shape, sizes, steps, strides, strict=True)
     ]
     for parts in itertools.product(*along):
-        fill_chunk(whole, values[tuple(window for _, window in parts)])
-        yield sum(place for place, _ in parts), flat
+        first = sum(place for place, _ in parts)
+        row = _row(values[tuple(window for _, window in parts)], chunks, dtype)
+        yield from enumerate(row, first)
+
+
+def _chunks_at_once(chunks: Sequence[int], per_shard: Sequence[int], dtype: np.dtype[Any]) -> int:
+    return max(1, min(per_shard[-1], ROW_BYTES // (math.prod(chunks) * dtype.itemsize)))
+
+
+def _row(values: npt.NDArray[Any], chunks: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Chunks that lie side by side along the last axis, each flat; shape (chunks, voxels)."""
+    length = chunks[-1]
+    whole, rest = divmod(values.shape[-1], length)
+    row = _buffers.array("row", (whole + (rest > 0), *chunks), dtype)
+    split = values[..., : whole * length].reshape(*values.shape[:-1], whole, length)
+    fill_chunk(row[:whole], np.moveaxis(split, -2, 0))
+    if rest:
+        fill_chunk(row[whole], values[..., whole * length :])
+    return row.reshape(len(row), -1)
 
 
 def fill_chunk(whole: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:

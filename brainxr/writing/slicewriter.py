@@ -50,14 +50,13 @@ class SliceWriter:
         start = self.blocking.place(box)[0].start
         del values
         run_all(partial(self._write, planes, start), range(len(planes)))
-        keys = [self.slices.name(start + i) for i in range(len(planes))]
-        self.store.finish(box, Note(np.empty(0), fingerprint), keys)
+        self.store.finish(box, Note(np.empty(0), fingerprint))
         return box
 
     def _write(self, planes: npt.NDArray[Any], start: int, i: int) -> None:
         place = self.slices.place(start + i)
         content = encode_slice(planes[i], place.description, place.spacing[1:], self.compression)
-        self.store.write(self.slices.name(start + i), [content])
+        self.store.write(self.slices.name(start + i), content)
 
     def fingerprint(self, box: tuple[int, ...]) -> str:
         """Of the files that a block is read from; empty where it isn't read from files."""

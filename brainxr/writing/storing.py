@@ -28,7 +28,7 @@ from brainxr.stores.extras import Extra
 from brainxr.stores.ngff import VERSIONS, Channel, Image, Level, Version, coarser, to_attributes
 from brainxr.writing.arraymeta import STORABLE, array_files, group_files, to_json
 from brainxr.writing.blocking import SHARD, Axis, Blocking, per_axis, plan, transposed, unsharded
-from brainxr.writing.boxwriter import BoxWriter
+from brainxr.writing.boxwriter import BoxWriter, pieces_for
 from brainxr.writing.budget import refuse_budget
 from brainxr.writing.pyramid import METHODS, Method, scale_factors
 from brainxr.writing.shards import CODECS, CodecName, Packing
@@ -155,7 +155,7 @@ class Pyramid:
         store.begin(self.recipe, overwrite)
         writer = BoxWriter(
             store, self.blocking, self.packing, self.options.method, self.image.version,
-            self.source, self.options.first,
+            pieces_for(self.blocking, self.packing, memory), self.source, self.options.first,
         )  # fmt: skip
         write_missing(writer, self.data, memory, overwrite, progress, callback)
         self._write_metadata(store)
@@ -174,7 +174,7 @@ class Pyramid:
         image = replace(self.image, channels=(Channel(self.image.name or "0", limits),))
         attributes = to_attributes(image, self.packing.dtype)
         for name, content in (files | group_files(image.version, attributes)).items():
-            store.write(name, [content])
+            store.write(name, content)
 
 
 def as_stored(volume: xr.DataArray) -> xr.DataArray:

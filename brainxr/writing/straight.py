@@ -10,51 +10,64 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
 
 from brainxr.files.buffers import PAGE_BYTES
 
-# Pieces that are shorter go through the cache: to wait for the disk takes longer then.
+# What is shorter goes through the cache: to wait for the disk takes longer then.
 LEAST_BYTES = 1 << 18
 
+_FOR_WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
-def write_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+
+def write_file(path: str | Path, content: bytes | memoryview) -> None:
     """Write a file, in a folder that is there.
-
-    Parameters
-    ----------
-    path : Path
-    pieces : iterable of bytes or memoryview
-        Those that begin with a page of memory and have whole ones may pass the cache.
 
     Raises
     ------
     OSError
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o666)
+    file = StraightFile(path)
     try:
-        file = _File(descriptor)
-        for piece in pieces:
-            file.write(memoryview(piece))
+        file.write(memoryview(content))
     finally:
-        os.close(descriptor)
+        file.close()
 
 
-class _File:
-    """An open file that is written from its start to its end."""
+class StraightFile:
+    """A new file that is written from its start to its end.
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._may_pass = _is_on_a_disk(descriptor)
+    Parameters
+    ----------
+    path : str or Path
+        In a folder that is there; a file that is there is emptied.
+
+    Raises
+    ------
+    OSError
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._descriptor = os.open(path, _FOR_WRITING, 0o666)
+        self._may_pass = _is_on_a_disk(self._descriptor)
         self._passes = False
 
-    def write(self, piece: memoryview) -> None:
-        """Write it all: a call writes less than it was asked to when the disk is nearly full."""
-        self._pass_cache(self._may_pass and _has_whole_pages(piece))
+    def write(self, piece: memoryview, begins_with_a_page: bool = False) -> None:
+        """Write bytes; whole pages may pass the cache, from memory that begins with one."""
+        pages = len(piece) - len(piece) % PAGE_BYTES
+        if self._may_pass and begins_with_a_page and pages >= LEAST_BYTES:
+            self._pass_cache(True)
+            self._write_all(piece[:pages])
+            piece = piece[pages:]
+        if piece:
+            self._pass_cache(False)
+            self._write_all(piece)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _write_all(self, piece: memoryview) -> None:
+        """As often as it takes: a call writes less when the disk is nearly full."""
         while piece:
             try:
                 piece = piece[os.write(self._descriptor, piece) :]
@@ -68,12 +81,6 @@ class _File:
     def _pass_cache(self, wanted: bool) -> None:
         if wanted != self._passes:
             self._passes = _set_direct(self._descriptor, wanted)
-
-
-def _has_whole_pages(piece: memoryview) -> bool:
-    if len(piece) < LEAST_BYTES or len(piece) % PAGE_BYTES:
-        return False
-    return np.frombuffer(piece, np.uint8).ctypes.data % PAGE_BYTES == 0
 
 
 if sys.platform == "linux":

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from brainxr.writing.pieces import Piece
+
 Box = tuple[int, ...]
+
+# Writes a file of the store, by its key, of pieces that it frees.
+WriteFile: TypeAlias = Callable[[str, Iterable[Piece]], None]
 
 
 class Note(NamedTuple):
@@ -57,11 +63,17 @@ class Target(Protocol):
     def begin(self, recipe: Mapping[str, Any], overwrite: bool) -> None:
         """Begin, or go on where the same was begun before."""
 
-    def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
-        """Write a file of the store; each piece is only there until the next is asked for."""
+    def write(self, key: str, content: bytes | memoryview) -> None:
+        """Write a file of the store, which is safe then."""
 
-    def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
-        """Wait until these files of a box are safe, and note that they are written."""
+    def writing(self) -> AbstractContextManager[WriteFile]:
+        """Gives what writes files of pieces; at its end all of them are safe.
+
+        When something fails, too, nothing is written any more at its end.
+        """
+
+    def finish(self, box: Box, note: Note) -> None:
+        """Note that all files of a box are safe."""
 
     def finished(self) -> dict[Box, Note]:
         """Boxes that need not be written again, and what was noted of each."""

@@ -178,12 +178,12 @@ def _write_box(writer: Writer, box: Box, values: npt.NDArray[Any] | None = None)
 
 
 def _at_once(writer: Writer, data: xr.DataArray, memory: int) -> int:
-    """How many boxes fit in memory at a time, and not more than two a processor.
+    """How many boxes fit in memory at a time, and not more than there are processors, and one.
 
-    Two, so that one is packed while the other waits for the disk.
+    The one more waits for the disk.
     """
     fit = writer.that_fit(memory, data.shape, data.dtype.itemsize)
-    return max(1, min(2 * workers(), fit))
+    return max(1, min(workers() + 1, fit))
 
 
 class _Finished(Callback):

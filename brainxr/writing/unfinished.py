@@ -19,13 +19,16 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from brainxr.errors import StoreExistsError, StoreWriteError
 from brainxr.stores.zarrstore import is_store
+from brainxr.writing.behind import Behind
+from brainxr.writing.pieces import Piece
 from brainxr.writing.straight import write_file
-from brainxr.writing.target import Box, Note, box_name, named_box, something_else
+from brainxr.writing.target import Box, Note, WriteFile, box_name, named_box, something_else
 
 # What the system says when there is no more room, or none for this user or file.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -57,7 +60,7 @@ class Unfinished:
     kind: str = "Zarr store"
     run: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False, repr=False)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """What is beside the target until it is whole; the dot hides it from listings."""
         path = Path(self.target)
@@ -67,7 +70,7 @@ class Unfinished:
     def place(self) -> str:
         return str(self.folder)
 
-    @property
+    @cached_property
     def _writes_in(self) -> Path:
         return self.folder / "writing" / self.run
 
@@ -98,12 +101,12 @@ class Unfinished:
             if not overwrite:
                 raise StoreExistsError(something_else(self, begun, recipe))
             self._throw_away()
-        with self._writing(self.folder):
+        with self._writing(self.place):
             shutil.rmtree(self.folder / "writing", ignore_errors=True)
             for folder in (self.folder / "finished", self.folder / "store", self._writes_in):
                 folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / "recipe.json").exists():
-                write_file(self.folder / "recipe.json.new", [json.dumps(recipe, indent=1).encode()])
+                write_file(self.folder / "recipe.json.new", json.dumps(recipe, indent=1).encode())
                 os.replace(self.folder / "recipe.json.new", self.folder / "recipe.json")
 
     def tidy_up(self) -> None:
@@ -165,41 +168,63 @@ class Unfinished:
         """Nothing: each piece goes to the file when it is there."""
         return 0.0
 
-    def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
-        """Write a file of the store.
-
-        A worker of a cluster that was given up may still write what another one wrote again:
-        so a file that is whole is never opened to be written, but replaced by its like.
-        """
-        path = self.folder / "store" / key
+    def write(self, key: str, content: bytes | memoryview) -> None:
+        """Write a file of the store, and wait until the disk has it."""
+        path = self._path(key)
         with self._writing(path), self._beside() as new:
-            write_file(new, pieces)
-            try:
-                os.replace(new, path)
-            except FileNotFoundError:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(new, path)
+            write_file(new, content)
+            _put(new, path)
+            _sync(path)
 
     @contextmanager
-    def _beside(self) -> Iterator[Path]:
+    def writing(self) -> Iterator[WriteFile]:
+        """Gives what writes files of pieces behind; at its end the disk has all of them.
+
+        It is asked for them together: a file system that writes a journal (ext4, XFS) does so
+        once for all, and for each where they are asked for one by one.
+        """
+        behind = Behind(_put)
+
+        def write(key: str, pieces: Iterable[Piece]) -> None:
+            behind.write(self._new, self._path(key), pieces)
+
+        try:
+            yield write
+        finally:
+            written = behind.wait()
+        for path, error in written:
+            with self._writing(path):
+                if error is not None:
+                    raise error
+                _sync(path)
+
+    def _path(self, key: str) -> str:
+        """Where a file of the store is; a string, for there are thousands of them."""
+        return os.path.join(self.folder, "store", key)
+
+    @property
+    def _new(self) -> str:
         """A name for what is not whole yet, in a folder that is there where this process sees it.
 
         A worker that doesn't see it must not make one of its own, on another disk.
         """
-        new = self._writes_in / uuid.uuid4().hex
+        return os.path.join(self._writes_in, uuid.uuid4().hex)
+
+    @contextmanager
+    def _beside(self) -> Iterator[str]:
+        """A name for what is not whole yet, and is removed when something fails."""
+        new = self._new
         try:
             yield new
-        finally:
-            new.unlink(missing_ok=True)
+        except BaseException:
+            Path(new).unlink(missing_ok=True)
+            raise
 
-    def finish(self, box: Box, note: Note, keys: Sequence[str]) -> None:
-        """Wait until the disk has these files of a box, and note that they are written."""
-        for key in keys:
-            with self._writing(self.folder / "store" / key):
-                _sync(self.folder / "store" / key)
-        path = self.folder / "finished" / box_name(box)
+    def finish(self, box: Box, note: Note) -> None:
+        """Note that all files of a box are on the disk."""
+        path = os.path.join(self.folder, "finished", box_name(box))
         with self._writing(path), self._beside() as new:
-            write_file(new, [note.to_bytes()])
+            write_file(new, note.to_bytes())
             _sync(new)
             os.replace(new, path)
 
@@ -215,14 +240,14 @@ class Unfinished:
             (self.folder / "finished" / box_name(box)).unlink()
 
     @contextmanager
-    def _writing(self, path: Path) -> Iterator[None]:
+    def _writing(self, path: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise StoreWriteError(self._failed(path, error)) from error
 
-    def _failed(self, path: Path, error: OSError) -> str:
-        message = f"{self.target!r} can't be written: {error.strerror or error}, at {str(path)!r}."
+    def _failed(self, path: str, error: OSError) -> str:
+        message = f"{self.target!r} can't be written: {error.strerror or error}, at {path!r}."
         if error.errno not in _FULL:
             return f"{message} Check the rights to write there, or name another place."
         free = shutil.disk_usage(self.folder.parent).free
@@ -236,7 +261,7 @@ class Unfinished:
     def publish(self) -> None:
         """Put the store in its place; one that was there before goes when the new one stands."""
         store, old = self.folder / "store", self.folder / "replaced"
-        with self._writing(Path(self.target)):
+        with self._writing(self.target):
             for path in (store, *store.rglob("*.json"), *store.rglob(".z*")):
                 _sync(path)
             replaces = os.path.lexists(self.target)
@@ -252,11 +277,25 @@ class Unfinished:
         self._throw_away()
 
 
-def _sync(path: Path) -> None:
+def _put(new: str, path: str) -> None:
+    """Give a file that is whole its name.
+
+    A worker of a cluster that was given up may still write what another one wrote again:
+    so a file that has its name is never opened to be written, but replaced by its like.
+    """
+    try:
+        os.replace(new, path)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.replace(new, path)
+
+
+def _sync(path: str | Path) -> None:
     """Wait until the disk has a file, or the names in a folder."""
-    if os.name == "nt" and path.is_dir():  # which does so by itself
+    is_folder = os.path.isdir(path)
+    if os.name == "nt" and is_folder:  # which does so by itself
         return
-    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
