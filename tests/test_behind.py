@@ -128,6 +128,25 @@ def test_nothing_is_written_any_more_when_a_block_is_left_by_an_error(store: Unf
     assert [(store.folder / "store" / str(i)).read_bytes() for i in range(8)] == written
 
 
+def test_what_can_not_be_removed_is_told_all_the_same(
+    store: Unfinished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that ended by an error would leave all who come later waiting."""
+    memory, (*_, long) = Pieces(1, FULL, BEYOND), contents(5)
+
+    def fail(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", fail)
+        patched.setattr(os, "unlink", fail)
+        for _ in range(4):  # each writer in turn
+            with pytest.raises(StoreWriteError, match="Permission denied"):
+                write_all(store, {"0": filled(memory, long)})
+    write_all(store, {"0": filled(memory, long)})
+    assert (store.folder / "store" / "0").read_bytes() == long
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     behind = Behind(os.replace)
     behind.write(str(tmp_path / "no" / "a"), str(tmp_path / "b"), filled(Pieces(1, 9, 9), b"1234"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import cycle
 from queue import SimpleQueue
@@ -102,10 +103,10 @@ class _File:
                 put(self._new, self.path)
         except BaseException as error:
             self.error = error
-        finally:
-            if self.error is not None and os.path.lexists(self._new):
+        if self.error is not None:
+            with suppress(OSError):  # it need not be there; and who waits has to be told
                 os.unlink(self._new)
-            ended.put(None)
+        ended.put(None)
 
 
 @lru_cache(maxsize=1)

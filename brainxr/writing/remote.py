@@ -92,7 +92,7 @@ class RemoteStore:
         """Gives what writes objects of pieces, each at once."""
         yield lambda key, pieces: self.write(key, b"".join(map(_content, pieces)))
 
-    def finish(self, box: Box, note: Note) -> None:
+    def finish(self, box: Box, note: Note, keys: Sequence[str] = ()) -> None:
         """Note that all objects of a box are written."""
         self.write(f"{NOTES}/finished/{box_name(box)}", note.to_bytes())
 

@@ -50,7 +50,8 @@ class SliceWriter:
         start = self.blocking.place(box)[0].start
         del values
         run_all(partial(self._write, planes, start), range(len(planes)))
-        self.store.finish(box, Note(np.empty(0), fingerprint))
+        keys = [self.slices.name(start + i) for i in range(len(planes))]
+        self.store.finish(box, Note(np.empty(0), fingerprint), keys)
         return box
 
     def _write(self, planes: npt.NDArray[Any], start: int, i: int) -> None:

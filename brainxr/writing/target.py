@@ -64,7 +64,7 @@ class Target(Protocol):
         """Begin, or go on where the same was begun before."""
 
     def write(self, key: str, content: bytes | memoryview) -> None:
-        """Write a file of the store, which is safe then."""
+        """Write a file of the store."""
 
     def writing(self) -> AbstractContextManager[WriteFile]:
         """Gives what writes files of pieces; at its end all of them are safe.
@@ -72,8 +72,8 @@ class Target(Protocol):
         When something fails, too, nothing is written any more at its end.
         """
 
-    def finish(self, box: Box, note: Note) -> None:
-        """Note that all files of a box are safe."""
+    def finish(self, box: Box, note: Note, keys: Sequence[str] = ()) -> None:
+        """Wait until these files of a box are safe, too, and note that all of it is."""
 
     def finished(self) -> dict[Box, Note]:
         """Boxes that need not be written again, and what was noted of each."""

@@ -169,12 +169,11 @@ class Unfinished:
         return 0.0
 
     def write(self, key: str, content: bytes | memoryview) -> None:
-        """Write a file of the store, and wait until the disk has it."""
+        """Write a file of the store."""
         path = self._path(key)
         with self._writing(path), self._beside() as new:
             write_file(new, content)
             _put(new, path)
-            _sync(path)
 
     @contextmanager
     def writing(self) -> Iterator[WriteFile]:
@@ -220,8 +219,11 @@ class Unfinished:
             Path(new).unlink(missing_ok=True)
             raise
 
-    def finish(self, box: Box, note: Note) -> None:
-        """Note that all files of a box are on the disk."""
+    def finish(self, box: Box, note: Note, keys: Sequence[str] = ()) -> None:
+        """Wait until the disk has these files of a box, too, and note that it has all of it."""
+        for path in map(self._path, keys):
+            with self._writing(path):
+                _sync(path)
         path = os.path.join(self.folder, "finished", box_name(box))
         with self._writing(path), self._beside() as new:
             write_file(new, note.to_bytes())
