@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from benchmarks.memory import Trial, bytes_read, difference, try_elsewhere, try_once
@@ -165,6 +166,8 @@ def interleave(
 ) -> None:  # fmt: skip
     """Time all jobs in turn, as often as each is to be; warm up before every round.
 
+    Each row begins with another of its ways in every round: who comes first finds nothing of
+    its own in the processors' caches, after the slowest of the row before.
     `keep` is called after each round. Ctrl-C ends the rounds, and what was found until
     then is kept.
     """
@@ -172,11 +175,19 @@ def interleave(
     with suppress(KeyboardInterrupt):
         for repeat in range(repeats):
             warm()
-            for job in jobs:
+            for job in _turned(jobs, repeat):
                 if repeat < job.times:
                     tick(f"{job.cell.row}: {job.cell.way}")
                     job.once(repeat)
             keep()
+
+
+def _turned(jobs: Sequence[Job], by: int) -> Iterator[Job]:
+    """The jobs row by row, those of each beginning with another one."""
+    for _, row in groupby(jobs, key=lambda job: job.cell.row):
+        ways = list(row)
+        first = by % len(ways)
+        yield from ways[first:] + ways[:first]
 
 
 # --- the page cache ---------------------------------------------------------------

@@ -282,7 +282,7 @@ def test_ways_run_in_turn_each_as_often_as_it_may() -> None:
 
     jobs = [job("a", 3), job("b", 1), job("c", 2), job("never", 0)]
     measure.interleave(jobs, 3, lambda: order.append("warm"), quiet)
-    assert order == ["warm", "a", "b", "c", "warm", "a", "c", "warm", "a"]
+    assert order == ["warm", "a", "b", "c", "warm", "c", "a", "warm", "a"]
     assert [len(j.cell.seconds) for j in jobs] == [3, 1, 2, 0]
 
 
