@@ -256,8 +256,12 @@ class _Window:
         return int(self.viewer.layers[0].data.shape[axis])
 
     def turn(self, axis: int) -> None:
-        """Look along an axis, and wait until nothing moves."""
+        """Look along an axis, at its first plane, and wait until nothing moves.
+
+        Of an odd number napari shows the one in the middle, and a step to that draws nothing.
+        """
         self.viewer.dims.order = (axis, *(a for a in range(3) if a != axis))
+        self.viewer.dims.set_current_step(axis, 0)
         self.viewer.reset_view()
         self._settle()
 
