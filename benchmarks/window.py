@@ -346,14 +346,6 @@ def _wrong_plane(window: _Window, store: str, axis: int, place: int, is_out: boo
     return None if np.array_equal(found, wanted) else "the plane is wrong"
 
 
-MEASURED = {function.__name__: function for function in (measure_steps, measure_store_steps)}
-
-if __name__ == "__main__":
-    what, *arguments = json.loads(sys.argv[1])
-    cells = MEASURED[what](*arguments)
-    print(json.dumps([dataclasses.asdict(cell) for cell in cells]))
-
-
 def linked_views(viewer: Any) -> list[Any]:
     """The three views of a window that was parted, its own first; else that one alone."""
     from napari_orthogonal_views.ortho_view_manager import _VIEWER_MANAGERS
@@ -363,3 +355,11 @@ def linked_views(viewer: Any) -> list[Any]:
         return [viewer]
     others = (manager.right_widget, manager.bottom_widget)
     return [viewer, *(widget.vm_container.viewer_model for widget in others)]
+
+
+MEASURED = {function.__name__: function for function in (measure_steps, measure_store_steps)}
+
+if __name__ == "__main__":
+    what, *arguments = json.loads(sys.argv[1])
+    cells = MEASURED[what](*arguments)
+    print(json.dumps([dataclasses.asdict(cell) for cell in cells]))

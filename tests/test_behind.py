@@ -15,7 +15,6 @@ import pytest
 
 from brainxr.errors import StoreWriteError
 from brainxr.files.buffers import PAGE_BYTES
-from brainxr.files.pool import at_work, workers
 from brainxr.writing.behind import Behind
 from brainxr.writing.pieces import Piece, Pieces
 from brainxr.writing.straight import LEAST_BYTES, StraightFile
@@ -181,30 +180,3 @@ def test_a_piece_that_fails_to_be_filled_is_free_again() -> None:
     piece.free()
     copied = pickle.loads(pickle.dumps(memory))
     assert copied.take().room.size == 10 + PAGE_BYTES
-
-
-def test_a_box_waits_for_a_processor() -> None:
-    begun, begins, go = threading.Semaphore(0), threading.Event(), threading.Event()
-
-    def work() -> None:
-        with at_work():
-            begun.release()
-            go.wait(60)
-
-    def wait() -> None:
-        with at_work(wait=True) as has_processor:
-            assert has_processor
-            begins.set()
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers())]
-    for thread in threads:
-        thread.start()
-    for _ in threads:
-        assert begun.acquire(timeout=60)
-    waiting = threading.Thread(target=wait, daemon=True)
-    waiting.start()
-    assert not begins.wait(0.05)
-    go.set()
-    assert begins.wait(60)
-    for thread in (*threads, waiting):
-        thread.join(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from threading import Barrier, Event, Thread, get_ident
 
@@ -96,3 +97,30 @@ def test_where_all_are_at_work_nobody_helps() -> None:
         keeper.join(60)
     with at_work() as has_processor:
         assert has_processor
+
+
+def test_a_box_waits_for_a_processor() -> None:
+    begun, begins, go = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def work() -> None:
+        with at_work():
+            begun.release()
+            go.wait(60)
+
+    def wait() -> None:
+        with at_work(wait=True) as has_processor:
+            assert has_processor
+            begins.set()
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers())]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert begun.acquire(timeout=60)
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    assert not begins.wait(0.05)
+    go.set()
+    assert begins.wait(60)
+    for thread in (*threads, waiting):
+        thread.join(60)

@@ -58,7 +58,7 @@ class Behind:
             for piece in pieces:
                 hand_over(partial(file.write, piece))
         except BaseException as error:
-            hand_over(partial(file.give_up, error))
+            file.error = error  # so it isn't put in its place
             raise
         finally:
             hand_over(partial(file.end, self._put, self._ended))
@@ -89,10 +89,6 @@ class _File:
             self.error = error
         finally:
             piece.free()
-
-    def give_up(self, error: BaseException) -> None:
-        """Have the file not put in its place, since its pieces could not be made."""
-        self.error = self.error or error
 
     def end(self, put: Callable[[str, str], None], ended: SimpleQueue[None]) -> None:
         """Put a file that is whole in its place, and remove one that isn't."""

@@ -268,7 +268,10 @@ def _bytes_needed(
 
 
 def packed_bytes(box: int, memory: int = 0) -> int:
-    """Memory of what is packed and not written yet, of boxes of so many bytes."""
+    """Memory of what is packed and not written yet, of boxes of so many bytes.
+
+    The least that has to be there, or what there is of `memory` beside the boxes.
+    """
     left = int(memory - BOXES_AT_ONCE * BOXES_OF_A_TASK * box)
     return min(box, max(LEAST_PACKED, min(PACKED_BYTES, left)))
 

@@ -102,6 +102,10 @@ class Packing:
         return size + _add_checksum(out, size) if self.checksum else size
 
 
+# Of the index of a shard.
+_INDEX = Packing(np.dtype("<u8"), "none")
+
+
 def _add_checksum(out: npt.NDArray[np.uint8], size: int) -> int:
     """Write the checksum of the first so many bytes behind them."""
     struct.pack_into("<I", out.data, size, crc32c(out[:size]))
@@ -112,8 +116,7 @@ def pack_chunk(
     values: npt.NDArray[Any], chunks: Sequence[int], packing: Packing, pieces: Pieces
 ) -> Iterator[Piece]:
     """The bytes of a chunk that is a file by itself; see `pack_shard`."""
-    chunk = _buffers.array("chunk", chunks, packing.dtype)
-    fill_chunk(chunk, values)
+    (chunk,) = _row(values, chunks, packing.dtype)
     piece = pieces.take()
     piece.fill(partial(packing.pack, chunk))
     yield piece
@@ -144,7 +147,7 @@ def pack_shard(
     Piece
         To be freed. Whole pages, but for the last.
     """
-    index = np.full((math.prod(per_shard), 2), EMPTY, "<u8")
+    index = np.full((math.prod(per_shard), 2), EMPTY, _INDEX.dtype)
     position, piece = 0, pieces.take()
     for place, chunk in _chunks(values, chunks, per_shard, packing.dtype):
         if piece.is_full:
@@ -156,21 +159,13 @@ def pack_shard(
             size = piece.fill(partial(packing.pack, chunk))
             index[place] = position, size
             position += size
-    piece.add(_with_checksum(index))
+    piece.fill(partial(_INDEX.pack, index))
     yield piece
-
-
-def _with_checksum(index: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    stored = np.empty(index.nbytes + CHECKSUM_BYTES, np.uint8)
-    stored[: index.nbytes] = index.reshape(-1).view(np.uint8)
-    _add_checksum(stored, index.nbytes)
-    return stored
 
 
 def room_beyond(chunks: Sequence[int], per_shard: Sequence[int], packing: Packing) -> int:
     """Bytes that a piece may need beyond those with which it is full."""
-    index = 16 * math.prod(per_shard) + CHECKSUM_BYTES
-    return packing.most(math.prod(chunks)) + PAGE_BYTES + index
+    return packing.most(math.prod(chunks)) + PAGE_BYTES + _INDEX.most(2 * math.prod(per_shard))
 
 
 def _has_values(chunk: npt.NDArray[Any]) -> bool:
