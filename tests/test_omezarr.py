@@ -425,13 +425,18 @@ def test_a_level_that_is_missing_or_another_thing(tmp_path: Path) -> None:
         brainxr.open(made.path, level=1)
 
 
-def test_no_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("unit", "found"),
+    [(None, "no unit"), ("", "the unit ''"), ("pixel", "the unit 'pixel'"), ("second", "'second'")],
+)
+def test_no_unit_of_length(tmp_path: Path, unit: str | None, found: str) -> None:
     made = make_store(tmp_path / "a.zarr")
     path = made.folder / "zarr.json"
     metadata = json.loads(path.read_text())
-    del metadata["attributes"]["ome"]["multiscales"][0]["axes"][0]["unit"]
+    metadata["attributes"]["ome"]["multiscales"][0]["axes"][0]["unit"] = unit
     path.write_text(json.dumps(metadata))
-    with pytest.raises(GeometryError, match=r"axes z of .* have no unit.*spacing=\{'z': '50 µm'\}"):
+    said = rf"axes z of .* have .*{found}, expected a unit of length .*spacing=\{{'z': '50 µm'\}}"
+    with pytest.raises(GeometryError, match=said):
         brainxr.open(made.path)
     volume = brainxr.open(made.path, spacing={"z": "50 nm"})
     assert volume.z.values[:2].tolist() == pytest.approx([1.0, 1.05])

@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from brainxr.errors import GeometryError, LengthError, StoreError, shortlist
+from brainxr.errors import GeometryError, StoreError, shortlist
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS
 from brainxr.stores.extras import Extra
@@ -85,8 +85,9 @@ class Image:
     extra : Extra or None
         None in a store that was not made by brainxr.
     version : {"0.4", "0.5"}
-    unitless : tuple of str
-        Axes of space whose numbers have no unit, and so are no µm.
+    unitless : mapping of str to (str or None)
+        Axes of space without a unit of length, and what stands in its place: ``"pixel"``,
+        ``""``, or None where the metadata name no unit.
     """
 
     dims: tuple[str, ...]
@@ -96,7 +97,7 @@ class Image:
     channels: tuple[Channel, ...] = ()
     extra: Extra | None = None
     version: Version = "0.5"
-    unitless: tuple[str, ...] = ()
+    unitless: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def spatial(self) -> tuple[str, ...]:
@@ -231,12 +232,16 @@ def from_attributes(attributes: Mapping[str, Any], where: str) -> Image:
         multiscale = _one_image(ome["multiscales"], where)
         axes = [_read_axis(axis, where) for axis in multiscale["axes"]]
         dims = tuple(name for name, _ in axes)
-        factors = {name: _micrometers(name, unit, where) for name, unit in axes if name in DIMS}
+        spatial = {name: _without_case(unit) for name, unit in axes if name in DIMS}
+        unitless = {name: unit for name, unit in spatial.items() if not u.is_length(unit)}
+        factors = {
+            name: 1.0 if name in unitless else u.factor(str(unit), to=u.MICROMETER)
+            for name, unit in spatial.items()
+        }
         levels = _levels(multiscale, dims, factors, where)
         return Image(
             dims, levels, multiscale.get("name"), multiscale.get("type"), _channels(ome),
-            None if own is None else Extra.from_dict(own, where), version,
-            tuple(name for name, unit in axes if name in DIMS and unit is None),
+            None if own is None else Extra.from_dict(own, where), version, unitless,
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise StoreError(
@@ -315,17 +320,13 @@ def _read_axis(axis: Any, where: str) -> tuple[str, str | None]:
     return name, axis.get("unit")
 
 
-def _micrometers(dim: str, unit: str | None, where: str) -> float:
-    """Length of the axis's unit; 1 where there is none, which the caller may know."""
-    if unit is None:
-        return 1.0
-    try:
-        return u.factor(unit, to=u.MICROMETER)
-    except LengthError as error:
-        raise GeometryError(
-            f"The axis {dim!r} of {where!r} is in {unit!r}, which is no length: {error} "
-            "Say where its voxels are with spacing=..., or correct the store."
-        ) from None
+def _without_case(unit: Any) -> str | None:
+    """A unit in small letters where these name a length and the letters as written do not."""
+    if unit is not None and not isinstance(unit, str):
+        raise TypeError(f"{unit!r} as a unit")
+    if unit is not None and not u.is_length(unit) and u.is_length(unit.strip().lower()):
+        return unit.strip().lower()
+    return unit
 
 
 def _levels(

@@ -209,13 +209,19 @@ def find_image(
 
 
 def _refuse_unitless(image: Image, said: Mapping[str, float], where: str) -> None:
-    lacking = [dim for dim in image.unitless if dim not in said]
-    if lacking:
-        numbers = ", ".join(f"{dim!r}: '{image.levels[0].spacing[dim]:g} µm'" for dim in lacking)
-        raise GeometryError(
-            f"The axes {', '.join(lacking)} of {where!r} have no unit, so their spacing may be "
-            f"anything. Say it, for example brainxr.open({where!r}, spacing={{{numbers}}})."
-        )
+    lacking = {dim: unit for dim, unit in image.unitless.items() if dim not in said}
+    if not lacking:
+        return
+    found = " and ".join(
+        "no unit" if unit is None else f"the unit {unit!r}"
+        for unit in dict.fromkeys(lacking.values())
+    )
+    numbers = ", ".join(f"{dim!r}: '{image.levels[0].spacing[dim]:g} µm'" for dim in lacking)
+    raise GeometryError(
+        f"The axes {', '.join(lacking)} of {where!r} have {found}, expected a unit of length such "
+        f"as 'micrometer'. Pass the spacing, for example brainxr.open({where!r}, "
+        f"spacing={{{numbers}}}), or correct the unit in the store's metadata."
+    )
 
 
 def _warn_of_conflict(image: Image, said: Mapping[str, float]) -> None:
