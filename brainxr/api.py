@@ -8,19 +8,20 @@ from typing import Any
 import xarray as xr
 
 from brainxr.find import find_volume
+from brainxr.geometry.extra_dims import At
 from brainxr.lazy.volume import NAME, Volume
 from brainxr.stacks.slices import PathLike
 from brainxr.stacks.spacing import SpacingLike
 from brainxr.stacks.stack import Missing, Plane
 from brainxr.stores.omezarr import find_image
-from brainxr.stores.otheraxes import At
 
 
 def open(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, chunks: Any = "auto",
     missing: Missing = "keep", inside: str | None = None, level: int | None = None,
-    at: At | None = None, storage_options: Mapping[str, Any] | None = None,
+    at: At | None = None, axes: str | None = None, scaled: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:  # fmt: skip
     """Open a stack of TIFF slices, a store of OME-Zarr or a NIfTI file as one lazy volume.
 
@@ -33,7 +34,9 @@ def open(
     ----------
     path : path-like or sequence of these
         A folder, a glob pattern, one multi-page TIFF, or a list of files. Slices
-        are ordered by their number: the last one that varies between the names.
+        are ordered by their number: the last one that varies between the names. A list of
+        multi-page files is one stack in parts, in the order of the list; a file of a set of
+        OME-TIFF opens the set, ``[file]`` that file alone.
         Or a zip of these, which is read as it is and never unpacked to the disk. Or
         these at a URL that fsspec opens, where ``s_{0000..1279}.tif`` stands for the
         slices of these numbers.
@@ -71,9 +74,17 @@ def open(
         Of a store: which level of its pyramid. Default: 0, the finest; -1 is the
         coarsest. All of them at once: `open_pyramid`.
     at : mapping of str to int or str, optional
-        Of a store or file with more axes than z, y and x: what to take along these,
-        by number, or a channel by its label: ``{"t": 0, "c": "DAPI"}``. Needed where
-        there is more than one.
+        Place along each axis besides z, y and x (channels ``c``, times ``t``), by number, or
+        a channel by its name: ``{"t": 0, "c": "DAPI"}``. Needed where there is more than one.
+    axes : str, optional
+        What the pages of a multi-page TIFF are, slowest first, where its metadata name them
+        wrongly: ``"z"`` for slices that a program saved as times or channels, ``"zc"`` for
+        slices of several channels each.
+    scaled : bool
+        Apply the calibration of values that ImageJ keeps beside the pixels (``c0``, ``c1``;
+        CT in Hounsfield units is stored as signed numbers plus 32768). Default: values as
+        stored, with the calibration in ``attrs``. NIfTI's ``scl_slope`` is always applied, as
+        its readers do.
     storage_options : mapping, optional
         Of a URL: what fsspec is told, for example ``{"anon": True}``.
 
@@ -122,7 +133,7 @@ def open(
     """
     volume = find_volume(
         path, spacing=spacing, origin=origin, plane=plane, missing=missing, level=level, at=at,
-        inside=inside, storage_options=storage_options,
+        axes=axes, scaled=scaled, inside=inside, storage_options=storage_options,
     )  # fmt: skip
     return _lazily(volume, chunks)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from brainxr.errors import EmptyStackError, StackError, StoreError, VolumeError
 from brainxr.files.urls import is_url, shown
+from brainxr.geometry.extra_dims import At
 from brainxr.lazy.volume import Volume
 from brainxr.nifti.header import is_nifti
 from brainxr.nifti.niftivolume import find_nifti
@@ -18,14 +19,14 @@ from brainxr.stacks.stack import Missing, Plane, find_stack
 from brainxr.stores.datasetvolume import find_dataset, has_volume, is_netcdf
 from brainxr.stores.ngff import NoImageError
 from brainxr.stores.omezarr import find_image
-from brainxr.stores.otheraxes import At
 from brainxr.stores.zarrstore import Location, is_store
 
 
 def find_volume(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, missing: Missing = "keep",
-    level: int | None = None, at: At | None = None, inside: str | None = None,
+    level: int | None = None, at: At | None = None, axes: str | None = None,
+    scaled: bool = False, inside: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Volume:  # fmt: skip
     """Find a volume and where its voxels are; the parameters are those of `brainxr.open`.
@@ -36,26 +37,27 @@ def find_volume(
     _refuse_far_file(path)
     if is_nifti(path):
         _refuse(
-            path, "a file of a volume", level=level, plane=plane, missing=missing, inside=inside
-        )
+            path, "a file of a volume", level=level, plane=plane, missing=missing, inside=inside,
+            axes=axes, scaled=scaled or None,
+        )  # fmt: skip
         return find_nifti(path, spacing=spacing, origin=origin, at=at)  # type: ignore[arg-type]
     if is_netcdf(path):
         _refuse(
             path, "a file of xarray's", spacing=spacing, origin=origin, level=level, plane=plane,
-            missing=missing, inside=inside,
+            missing=missing, inside=inside, axes=axes, scaled=scaled or None,
         )  # fmt: skip
         return find_dataset(path, at=at)  # type: ignore[arg-type]
     placed = {"spacing": spacing, "origin": origin, "storage_options": storage_options}
-    said_slices = plane is not None or missing != "keep" or inside is not None
+    said_slices = any([plane, inside is not None, axes, scaled, missing != "keep"])
     if may_be_image(path, said_slices):
         _refuse_of_slices(path, said_slices)
         return _find_image(path, level, at, placed)
-    given = [n for n, v in {"level": level, "at": at}.items() if v is not None]
-    if given:
+    if level is not None:
         raise StackError(
-            f"{_told(path)!r} is no Zarr store, and only these have {given[0]!r}. Leave it out."
+            f"{_told(path)!r} is not a Zarr store, and only these have 'level'. Leave it out."
         )
-    return find_stack(path, plane=plane, missing=missing, inside=inside, **placed)  # type: ignore[arg-type]
+    options = {"plane": plane, "missing": missing, "inside": inside, "at": at, "axes": axes}
+    return find_stack(path, scaled=scaled, **options, **placed)  # type: ignore[arg-type]
 
 
 def _find_image(path: Any, level: int | None, at: At | None, placed: Mapping[str, Any]) -> Volume:
@@ -112,7 +114,7 @@ def _refuse_of_slices(path: Any, said_slices: bool) -> None:
     if said_slices:
         raise StoreError(
             f"{_told(path)!r} is a Zarr store, whose axes have names and which has no slices: "
-            "leave out plane, missing and inside."
+            "leave out plane, missing, inside, axes and scaled."
         )
 
 

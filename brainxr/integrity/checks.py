@@ -6,14 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 from brainxr.cluster import active_client, in_order, refuse_unseen
-from brainxr.errors import StackError
+from brainxr.errors import EmptyStackError, StackError
 from brainxr.files.pool import WAITING
+from brainxr.geometry.extra_dims import At
 from brainxr.stacks.locate import find_files
+from brainxr.stacks.pages import PageChoice
+from brainxr.stacks.parts import find_parts
 from brainxr.stacks.slices import PathLike, SliceFiles
 from brainxr.stacks.tiff import Header, differences, parse_header
 
@@ -80,8 +83,8 @@ def _without_nan(value: Any) -> Any:
 
 
 def check(
-    path: PathLike | Sequence[PathLike], *, inside: str | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    path: PathLike | Sequence[PathLike], *, inside: str | None = None, at: At | None = None,
+    axes: str | None = None, storage_options: Mapping[str, Any] | None = None,
 ) -> CheckReport:  # fmt: skip
     """Look at the header of every slice of a stack, and report all that is wrong.
 
@@ -96,6 +99,8 @@ def check(
         What `brainxr.open` takes.
     inside : str, optional
         Of a zip: a folder, a pattern of names, or one slice in it.
+    at, axes
+        As in `brainxr.open`.
     storage_options : mapping, optional
         Of URLs: what fsspec is told, for example ``{"anon": True}``.
 
@@ -114,38 +119,52 @@ def check(
     >>> brainxr.check(brainxr.sample("phantom")).ok
     True
     """
-    files = find_files(path, inside, storage_options)
-    headers = _headers(files)
+    choice, whole = PageChoice.of(at, axes), None
+    try:
+        found = find_parts(path, inside, choice, storage_options)
+        files, in_parts = found.files, len(found.parts) > 1
+    except EmptyStackError:
+        raise
+    except StackError as error:  # of one slice, or of what they declare together
+        files, in_parts, whole = find_files(path, inside, storage_options), False, error
+    if in_parts:
+        names = tuple(dict.fromkeys(files.names))
+        files = SliceFiles(files.folder, names, tuple(range(len(names))))
+    headers = _headers(files, replace(choice, is_part=True) if in_parts else choice)
     usual = _usual(headers)
     problems = [
         Problem(name, message)
         for name, header in zip(files.names, headers, strict=True)
-        if (message := _complaint(header, usual)) is not None
+        if (message := _complaint(header, usual, in_parts)) is not None
     ]
+    if whole is not None and not problems:
+        problems = [Problem(files.names[0], str(whole))]
     return CheckReport(files.folder, len(files), tuple(problems), tuple(files.missing))
 
 
-def _headers(files: SliceFiles) -> list[Header | StackError]:
+def _headers(files: SliceFiles, choice: PageChoice) -> list[Header | StackError]:
     """The header of every file, or why there is none; on a cluster's workers where there is one."""
     client = active_client()
     if client is None:
-        return _some_headers(files, range(len(files)))
+        return _some_headers(files, choice, range(len(files)))
     starts = range(0, len(files), FILES_OF_A_TASK)
     parts = [range(i, min(i + FILES_OF_A_TASK, len(files))) for i in starts]
-    found = in_order(client, partial(_some_headers, files), parts)
+    found = in_order(client, partial(_some_headers, files, choice), parts)
     return [header for some in found for header in some]
 
 
-def _some_headers(files: SliceFiles, numbers: range) -> list[Header | StackError]:
+def _some_headers(
+    files: SliceFiles, choice: PageChoice, numbers: range
+) -> list[Header | StackError]:
     refuse_unseen(files.folder)
     with ThreadPoolExecutor(WAITING if files.is_far else None) as pool:
-        return list(pool.map(partial(_header, files), numbers))
+        return list(pool.map(partial(_header, files, choice), numbers))
 
 
-def _header(files: SliceFiles, i: int) -> Header | StackError:
+def _header(files: SliceFiles, choice: PageChoice, i: int) -> Header | StackError:
     try:
         with files.open(i) as file:
-            return parse_header(file)
+            return parse_header(file, choice)
     except StackError as error:
         return error
 
@@ -160,8 +179,10 @@ def _usual(headers: Sequence[Header | StackError]) -> Header | None:
     return next(h for h in readable if h.kind == kind)
 
 
-def _complaint(header: Header | StackError, usual: Header | None) -> str | None:
+def _complaint(header: Header | StackError, usual: Header | None, in_parts: bool) -> str | None:
     if isinstance(header, StackError):
         return str(header)
+    if in_parts and usual is not None:
+        header = replace(header, pages=usual.pages)
     difference = differences(header, usual) if usual is not None else None
     return None if difference is None else f"{difference} as most slices have"

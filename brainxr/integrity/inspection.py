@@ -12,6 +12,7 @@ from typing import Any
 from brainxr.cluster import refuse_unseen
 from brainxr.errors import SliceGapWarning, StackError, StoreError, VolumeError
 from brainxr.find import find_volume, may_be_no_stack
+from brainxr.geometry.extra_dims import At
 from brainxr.integrity import checks
 from brainxr.integrity.checks import CheckReport, Problem
 from brainxr.integrity.slicestats import BYTES_BESIDE, Finding, SliceStats, describe, find_odd
@@ -21,7 +22,6 @@ from brainxr.lazy.volume import Volume
 from brainxr.progress import with_progress
 from brainxr.stacks.slices import PathLike
 from brainxr.stacks.stack import Stack
-from brainxr.stores.otheraxes import At
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class DeepReport(CheckReport):
 
 def check(
     path: PathLike | Sequence[PathLike], *, deep: bool = False, progress: bool | None = None,
-    inside: str | None = None, at: At | None = None,
+    inside: str | None = None, at: At | None = None, axes: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> CheckReport:  # fmt: skip
     """Look at the header of every slice of a stack, and report all that is wrong.
@@ -92,7 +92,7 @@ def check(
         far from their neighbours'; `brainxr.integrity.slicestats.find_odd` says how far).
     progress : bool, optional
         Of a deep look, whether to show a bar. Default: in a terminal, after two seconds.
-    inside, at, storage_options
+    inside, at, axes, storage_options
         As in `brainxr.open`.
 
     Returns
@@ -118,9 +118,9 @@ def check(
     >>> report.ok, len(report.profile), report.findings[0].kind
     (True, 128, 'empty')
     """
-    where = {"inside": inside, "storage_options": storage_options}
-    if at is not None or may_be_no_stack(path, inside is not None):
-        volume = find_volume(path, at=at, **where)  # type: ignore[arg-type]
+    where = {"inside": inside, "at": at, "axes": axes, "storage_options": storage_options}
+    if may_be_no_stack(path, inside is not None or axes is not None):
+        volume = find_volume(path, **where)  # type: ignore[arg-type]
         if not isinstance(volume, Stack):
             shallow = CheckReport(volume.array.source.place, volume.array.shape[0], (), ())
             return _deep(shallow, volume.array, _planes_of(volume), "z", progress)
@@ -167,7 +167,8 @@ def _slices_of(stack: Stack) -> list[_Place]:
     millimetres = (stack.coordinates[axis].values / 1000).tolist()
     names = [str(name) for name in stack.coordinates["file"].values]
     present = stack.array.source.present.tolist()  # type: ignore[attr-defined]
-    numbers = stack.files.numbers if len(stack.files) > 1 else range(len(names))
+    known = stack.files.numbers
+    numbers = known if len(known) == len(names) > 1 else range(len(names))
     return list(map(_Place, numbers, names, millimetres, present))
 
 

@@ -17,6 +17,9 @@ from typing import Any, Self
 # A resolution is a fraction of two 32-bit numbers, and programs round it further.
 AS_GOOD_AS_EQUAL = 1e-4
 
+# Of ImageJ's functions of calibration.
+_STRAIGHT_LINE = 0
+
 # The longest that a number of 64 bits is when it is written.
 _DIGITS = 24
 
@@ -102,6 +105,38 @@ class SlicePlace:
             for a, b in zip(self.spacing[1:], now, strict=True)
             if a is not None
         )
+
+
+@dataclass(frozen=True)
+class ValueCalibration:
+    """How ImageJ turns stored numbers into values: ``offset + slope * number`` in a unit.
+
+    Source: ImageJ, ij/measure/Calibration.java and ij/io/FileSaver.java (``cf``, ``c0``, ``c1``,
+    ``vunit``). Signed 16-bit images are stored as numbers plus 32768, with offset -32768.
+    """
+
+    slope: float
+    offset: float
+    unit: str
+
+    @classmethod
+    def told_by(cls, imagej: Mapping[str, Any]) -> Self | None:
+        """Read the calibration; None where there is none, or one that is no straight line."""
+        try:
+            function = int(imagej["cf"])
+            offset, slope = float(imagej["c0"]), float(imagej["c1"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        is_sound = math.isfinite(offset) and math.isfinite(slope) and slope != 0
+        if function != _STRAIGHT_LINE or not is_sound or (offset, slope) == (0.0, 1.0):
+            return None
+        return cls(slope, offset, str(imagej.get("vunit", "")))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of a volume whose numbers are as stored."""
+        unit = {"calibration_unit": self.unit} if self.unit else {}
+        return {"calibration_slope": self.slope, "calibration_offset": self.offset, **unit}
 
 
 def imagej_description(

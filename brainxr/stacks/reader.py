@@ -438,7 +438,7 @@ def _strips_like(
 
 def _parsed(file: OpenFile, first: Header, page: int) -> Layout:
     """The layout of a slice of another manner, or an error that says why it has none here."""
-    header = parse_header(file)
+    header = parse_header(file, first.choice)
     difference = differences(header, first)
     if difference is not None:
         raise InconsistentStackError(

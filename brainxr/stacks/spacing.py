@@ -1,7 +1,7 @@
 """How far apart the voxels are: what was said, by whom, and whether they agree.
 
 Rules, in this order and for each axis by itself: the caller's argument; the
-file's metadata (OME-XML, ImageJ, a resolution in centimetres); a length such as
+file's metadata (OME-XML, ImageJ, a resolution that is no screen's or printer's); a length such as
 ``100um`` in the name of the folder or the file; else 100 µm, with a warning.
 """
 
@@ -24,9 +24,15 @@ SpacingLike: TypeAlias = "u.Length | Mapping[str, u.Length]"
 
 DEFAULT_MICROMETERS = 100.0
 
+# Units in which ImageJ counts pixels, or writes a resolution for printing.
+_NO_LENGTHS = {"pixel", "pixels", "inch", "inches", "in"}
+
+# What ImageJ rounds off a resolution, and a little more.
+_HALF_MILLIONTH = 0.51e-6
+
 # Resolutions that programs write when nobody told them one; a converter may have
 # turned them into pixels per centimetre, which makes them no physical size.
-_SCREEN_DPI = (72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200)
+_SCREEN_DPI = (72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200, 2400)
 
 _LENGTH_IN_NAME = re.compile(
     r"(?<![0-9a-z.,])(\d+(?:[.,]\d+)?)[ _-]?(nm|um|µm|μm|microns?|mm)(?![a-z])", re.IGNORECASE
@@ -169,25 +175,54 @@ def _from_ome(facts: FileFacts) -> Found:
 
 
 def _from_imagej(facts: FileFacts) -> Found:
-    """ImageJ writes pixels per unit as resolution, and unit and spacing as text."""
-    unit = str(facts.imagej.get("unit", "")).replace("\\u00B5", "µ")
-    if not unit or unit.lower() in {"pixel", "pixels", "inch", "inches", "in"}:
+    """ImageJ writes pixels per unit as resolution, and unit and spacing as text.
+
+    ``yunit`` and ``zunit`` are there where they differ from ``unit``, and ``spacing`` where the
+    voxels of a stack are not 1 unit deep (ImageJ, ij/io/FileSaver.java).
+    """
+    unit, yunit, zunit = (_imagej_unit(facts.imagej, n) for n in ("unit", "yunit", "zunit"))
+    if unit is None:
         return None, None, None
     x, y = facts.resolution or (None, None)
+    images = facts.imagej.get("images", 1)
+    depth = facts.imagej.get("spacing", 1 if isinstance(images, int) and images > 1 else None)
     return (
-        _length(facts.imagej.get("spacing"), unit),
-        _length(1 / y if y else None, unit),
-        _length(1 / x if x else None, unit),
+        _length(depth, zunit or unit),
+        _length(_shortest(1 / y, y) if y else None, yunit or unit),
+        _length(_shortest(1 / x, x) if x else None, unit),
     )
 
 
+def _imagej_unit(entries: Mapping[str, Any], name: str) -> str | None:
+    unit = str(entries.get(name, "")).replace("\\u00B5", "µ")
+    return unit if unit and unit.lower() not in _NO_LENGTHS else None
+
+
+def _shortest(length: float, per_unit: float) -> float:
+    """The decimal of a few digits that rounds to a resolution, else the length as it is.
+
+    A resolution is a fraction of two 32-bit numbers, and ImageJ keeps six digits behind the
+    point: 1/0.65 pixels become 1.538462, and these 0.6499998.
+    """
+    millionths = per_unit * 1e6
+    is_rounded = abs(millionths - round(millionths)) < 1e-6 * millionths
+    tolerance = min(_HALF_MILLIONTH, 1e-5 * per_unit) if is_rounded else 1e-9 * per_unit
+    for digits in range(1, 5):
+        short = float(f"{length:.{digits - 1}e}")
+        if short and abs(1 / short - per_unit) <= tolerance:
+            return short
+    return length
+
+
 def _from_resolution(facts: FileFacts) -> Found:
-    if facts.resolution is None or facts.resolution_unit != "CENTIMETER":
+    """Pixels per centimetre or inch, unless they are a screen's or a printer's."""
+    centimetres = {"CENTIMETER": 1.0, "INCH": 2.54}.get(facts.resolution_unit or "")
+    if facts.resolution is None or centimetres is None:
         return None, None, None
-    if all(_is_screen_resolution(per_cm) for per_cm in facts.resolution):
+    x, y = (resolution / centimetres for resolution in facts.resolution)
+    if _is_screen_resolution(x) and _is_screen_resolution(y):
         return None, None, None
-    x, y = facts.resolution
-    return None, 10_000 / y, 10_000 / x
+    return None, _shortest(10_000 / y, y / 10_000), _shortest(10_000 / x, x / 10_000)
 
 
 def _is_screen_resolution(per_cm: float) -> bool:

@@ -24,12 +24,16 @@ from brainxr.errors import (
     shortlist,
     warn,
 )
+from brainxr.geometry.extra_dims import At
 from brainxr.geometry.grid import DIMS, OFF_GRID_IN_VOXELS, VoxelGrid
-from brainxr.lazy.lazyarray import StackArray
+from brainxr.lazy.concatenated import ConcatenatedSource
+from brainxr.lazy.lazyarray import Source, StackArray
+from brainxr.lazy.scaled import ScaledSource
 from brainxr.lazy.volume import NAME, Volume
-from brainxr.stacks.calibration import SlicePlace
+from brainxr.stacks.calibration import SlicePlace, ValueCalibration
 from brainxr.stacks.citations import citation_for
-from brainxr.stacks.locate import find_files
+from brainxr.stacks.pages import PageChoice
+from brainxr.stacks.parts import FoundFiles, find_parts
 from brainxr.stacks.slices import PathLike, SliceFiles
 from brainxr.stacks.spacing import Spacing, SpacingLike, find_spacing, per_axis
 from brainxr.stacks.stacksource import StackSource
@@ -65,35 +69,40 @@ class Stack(Volume):
 def find_stack(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, missing: Missing = "keep",
-    inside: str | None = None, storage_options: Mapping[str, Any] | None = None,
+    inside: str | None = None, at: At | None = None, axes: str | None = None,
+    scaled: bool = False, storage_options: Mapping[str, Any] | None = None,
 ) -> Stack:  # fmt: skip
     """Find a stack and where its voxels are; the parameters are those of `brainxr.open`.
 
-    Costs one listing and the header of one file.
+    Costs one listing and the header of one file; of files of several pages, of each.
     """
-    files = find_files(path, inside, storage_options)
-    header = _stack_header(files)
+    found_files = find_parts(path, inside, PageChoice.of(at, axes), storage_options)
+    files, header = found_files.files, found_files.header
     told = _told_place(files, header)
     plane = _plane(told.plane if plane is None and told is not None else plane, files)
-    axes = PLANES[plane]
+    stacked = PLANES[plane]
     names = ((files.names[0], files.names[-1]), *((hint,) for hint in files.hints))
-    found = find_spacing(spacing, header.facts, names, axes, None if told is None else told.spacing)
-    source = StackSource(files, replace(header, facts=FileFacts()), axes)
-    first = _first(axes, told) | per_axis(origin, "origin")
+    found = find_spacing(
+        spacing, header.facts, names, stacked, None if told is None else told.spacing
+    )
+    calibration = ValueCalibration.told_by(header.facts.imagej)
+    source = _scaled(_source(found_files, stacked), files, calibration, scaled)
+    first = _first(stacked, told) | per_axis(origin, "origin")
     grid = VoxelGrid(
-        {dim: source.shape[axes.index(dim)] for dim in DIMS},
+        {dim: source.shape[stacked.index(dim)] for dim in DIMS},
         {dim: found.micrometers[dim] for dim in DIMS},
         {dim: first[dim] for dim in DIMS},
     )
-    order = tuple(axes.index(dim) for dim in DIMS)
-    kept = _handle_gaps(files, missing, source)
-    coordinates = grid.coordinates(file=xr.Variable(axes[0], _file_names(source)))
+    order = tuple(stacked.index(dim) for dim in DIMS)
+    kept = _handle_gaps(files, missing)
+    coordinates = grid.coordinates(file=xr.Variable(stacked[0], _file_names(found_files)))
     if kept is not None:
-        coordinates = coordinates.to_dataset().isel({axes[0]: kept}).coords
+        coordinates = coordinates.to_dataset().isel({stacked[0]: kept}).coords
     return Stack(
-        array=_select_along(StackArray.whole(source, order), DIMS.index(axes[0]), kept),
+        array=_select_along(StackArray.whole(source, order), DIMS.index(stacked[0]), kept),
         coordinates=coordinates,
-        attrs=_attributes(path, files, plane, found, missing),
+        attrs=_attributes(path, files, plane, found, missing)
+        | ({} if calibration is None or scaled else calibration.attributes),
         name=NAME,
         files=files,
         spacing=found,
@@ -101,17 +110,27 @@ def find_stack(
     )
 
 
-def _stack_header(files: SliceFiles) -> Header:
-    """Header of the first file; several files of several pages are no stack."""
-    with files.open(0) as file:
-        header = parse_header(file)
-    if len(files) > 1 and header.pages > 1:
+def _source(found: FoundFiles, stacked: tuple[str, str, str]) -> StackSource | ConcatenatedSource:
+    sources = [
+        StackSource(part.files, replace(part.header, facts=FileFacts()), stacked)
+        for part in found.parts
+    ]
+    return (
+        sources[0] if len(sources) == 1 else ConcatenatedSource(tuple(sources), found.files.folder)
+    )
+
+
+def _scaled(
+    source: Source, files: SliceFiles, calibration: ValueCalibration | None, scaled: bool
+) -> Source:
+    if not scaled:
+        return source
+    if calibration is None or source.dtype.kind not in "iu":
         raise StackError(
-            f"Each of the {len(files)} files in {files.folder!r} has {header.pages} pages, and a "
-            "slice is one. Open one multi-page file by its own path, for example "
-            f"brainxr.open({files.path(0)!r})."
+            f"{files.path(0)!r} has no calibration of its values that scaled=True could apply "
+            "(ImageJ's c0 and c1, for integers). Leave it out."
         )
-    return header
+    return ScaledSource(source, calibration.slope, calibration.offset)
 
 
 def _told_place(files: SliceFiles, header: Header) -> SlicePlace | None:
@@ -167,9 +186,7 @@ def _plane(argument: str | None, files: SliceFiles) -> Plane:
     return argument or "axial"  # type: ignore[return-value]
 
 
-def _handle_gaps(
-    files: SliceFiles, missing: Missing, source: StackSource
-) -> npt.NDArray[np.int64] | None:
+def _handle_gaps(files: SliceFiles, missing: Missing) -> npt.NDArray[np.int64] | None:
     """Which positions of the grid to keep; None for all."""
     if missing not in ("keep", "fill", "raise"):
         raise StackError(f"missing={missing!r} is none of 'keep', 'fill', 'raise'.")
@@ -187,7 +204,7 @@ def _handle_gaps(
         "missing='fill' puts empty slices there instead, missing='raise' refuses such a stack.",
         SliceGapWarning,
     )
-    return source.present
+    return files.positions
 
 
 def _ranges(numbers: list[int], step: int) -> str:
@@ -205,16 +222,21 @@ def _select_along(array: StackArray, axis: int, kept: npt.NDArray[np.int64] | No
     return array if kept is None else array.select((slice(None),) * axis + (kept,))
 
 
-def _file_names(source: StackSource) -> npt.NDArray[np.str_]:
+def _file_names(found: FoundFiles) -> npt.NDArray[np.str_]:
     """File of each position on the grid; empty where a slice is missing."""
-    files, pages = source.files, source.header.pages
-    if pages > 1:
-        return np.array([f"{files.names[0]}#{page}" for page in range(pages)])
+    files = found.files
+    if len(found.parts) > 1 or found.header.pages > 1 or found.header.page_numbers:
+        return np.array([
+            f"{part.files.names[0]}#{page}"
+            for part in found.parts
+            for page in part.header.page_numbers or range(part.header.pages)
+        ])  # fmt: skip
     names = _text_array(files.names)
-    if len(names) == source.shape[0]:
+    positions = files.positions
+    if len(names) == positions[-1] + 1:
         return names
-    on_grid = np.zeros(source.shape[0], names.dtype)
-    on_grid[source.present] = names
+    on_grid = np.zeros(positions[-1] + 1, names.dtype)
+    on_grid[positions] = names
     return on_grid
 
 

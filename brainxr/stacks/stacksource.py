@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.files.archive import KEPT_BYTES
-from brainxr.files.fingerprint import fingerprint_of
+from brainxr.files.fingerprint import digest_of, fingerprint_of
 from brainxr.files.rows import Rows, Window
 from brainxr.lazy.lazyarray import Choice, PlacedArray
+from brainxr.stacks.pages import EVERY_PAGE
 from brainxr.stacks.reader import SliceReader
 from brainxr.stacks.segments import first_rows
 from brainxr.stacks.slices import SliceFiles
@@ -111,8 +112,12 @@ class StackSource:
         there = [place for place in places if place >= 0]
         names = [self.files.names[place] for place in there]
         if self.files.container is not None:
-            return self.files.container.fingerprint(names)
-        return fingerprint_of(names, [self.files.path(place) for place in there])
+            found = self.files.container.fingerprint(names)
+        else:
+            found = fingerprint_of(names, [self.files.path(place) for place in there])
+        # another channel of the same files is another volume
+        chosen = self.header.choice
+        return found if chosen == EVERY_PAGE else digest_of([found, chosen])
 
     def __str__(self) -> str:
         return f"{len(self.files)} files in {self.files.folder!r}"

@@ -8,7 +8,7 @@ file for it. So the first slice of a stack is parsed here, and of the others onl
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from brainxr.errors import SliceReadError, StackError, shortlist
+from brainxr.errors import SliceReadError, StackError
 from brainxr.files.openfile import OpenFile, open_file, truncated, unreadable
 from brainxr.files.rows import Strips
 from brainxr.stacks.ifd import ONE_READ, Entry, read_directory
+from brainxr.stacks.pages import EVERY_PAGE, PageChoice, Pages, find_pages, pages_of
 from brainxr.stacks.segments import Segments
 from brainxr.stacks.soundness import (
     refuse_lost,
@@ -33,7 +34,6 @@ from brainxr.stacks.soundness import (
 
 _ASCII = 2
 _UNITS = {1: "NONE", 2: "INCH", 3: "CENTIMETER"}
-_STACKABLE_AXES = set("ZIQ")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class FileFacts:
     resolution: tuple[float, float] | None = None  # pixels per unit, along x and y
     resolution_unit: str | None = None
     compression: str = "NONE"
+    declared: int | None = None  # images, by the text beside them
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class Header:
     manner : tuple of (int, int, int, bytes), optional
         How the pixels are stored, as in `Directory`; None where only tifffile can tell.
     facts : FileFacts
+    choice : PageChoice
+        By which the pages were found.
+    page_numbers : tuple of int
+        Numbers of the slices' pages in the file; empty where these are all, in order.
     """
 
     shape: tuple[int, int]
@@ -90,6 +95,8 @@ class Header:
     facts: FileFacts = FileFacts()
     photometric: str = "MINISBLACK"
     orientation: int = 1
+    choice: PageChoice = EVERY_PAGE
+    page_numbers: tuple[int, ...] = ()
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -106,7 +113,7 @@ class Header:
         return all(head.startswith(found, at) for at, found in self.fingerprint)
 
 
-def read_header(path: str) -> Header:
+def read_header(path: str, choice: PageChoice = EVERY_PAGE) -> Header:
     """Read the header of a file of slices on the disk; no pixel is read.
 
     Raises
@@ -115,11 +122,17 @@ def read_header(path: str) -> Header:
         As `parse_header`, or when there is no such file.
     """
     with open_file(path) as file:
-        return parse_header(file)
+        return parse_header(file, choice)
 
 
-def parse_header(file: OpenFile) -> Header:
+def parse_header(file: OpenFile, choice: PageChoice = EVERY_PAGE) -> Header:
     """Read the header of a file of slices; no pixel is read.
+
+    Parameters
+    ----------
+    file : OpenFile
+    choice : PageChoice
+        Which of its pages are slices. Default: all, as its metadata say.
 
     Raises
     ------
@@ -135,7 +148,7 @@ def parse_header(file: OpenFile) -> Header:
     try:
         # one file of an OME set speaks for itself, not for the others that it names
         with tifffile.TiffFile(file.for_a_parser(), _multifile=False) as tif:
-            header = _parse(tif, file)
+            header = _parse(tif, file, choice)
     except StackError:
         raise
     except PermissionError as error:
@@ -149,6 +162,16 @@ def parse_header(file: OpenFile) -> Header:
         found = size if size < header.needed else "fewer"
         raise SliceReadError(truncated(path, found, header.needed))
     return header
+
+
+def read_ome(file: OpenFile) -> str | None:
+    """Read the OME-XML of a file; None where it has none, or is no sound TIFF."""
+    refuse_tangled(file)
+    try:
+        with tifffile.TiffFile(file.for_a_parser(), _multifile=False) as tif:
+            return tif.ome_metadata if tif.is_ome else None
+    except Exception:  # which is told when the header is parsed
+        return None
 
 
 def read_segment_table(file: OpenFile, header: Header, page: int) -> Segments:
@@ -254,29 +277,34 @@ def _segments(page: Any) -> Segments:
 # --- parsing ----------------------------------------------------------------------
 
 
-def _parse(tif: tifffile.TiffFile, file: OpenFile) -> Header:
+def _parse(tif: tifffile.TiffFile, file: OpenFile, choice: PageChoice) -> Header:
     page: Any = tif.pages.first
     path = file.path
     _refuse_colour(page, path)
     refuse_unsound(page, path, file.size)
-    pages = _count_pages(tif, path)
+    if tif.series[0].kind == "imagej":
+        refuse_no_imagej(page, path)
     refuse_lost(tif.pages, partial(_read, tif), path, file.size)
-    strips = _whole_strips(tif, pages, path)
-    described = pages > 1 and (strips is None or len(tif.pages) == pages)
+    pages = find_pages(tif, path, choice)
+    slices = pages_of(tif, pages)
+    strips = _whole_strips(tif, pages, slices, path)
+    described = len(tif.pages) > 1 and len(slices) == len(pages.places)
     return Header(
         shape=(page.imagelength, page.imagewidth),
         dtype=np.dtype(page.dtype).newbyteorder("="),
-        pages=pages,
+        pages=len(pages.places),
         size=file.size,
-        needed=_needed(_pages(tif) if strips is None else [page], page.imagelength, strips),
+        needed=_needed(slices if strips is None else [page], page.imagelength, strips),
         strips=strips,
         strip_rows=page.chunks[0],
-        ifds=tuple(p.offset for p in _pages(tif)) if described else (),
+        ifds=tuple(p.offset for p in slices) if described else (),
         fingerprint=_fingerprint(tif, page),
         manner=_manner(file, page),
-        facts=_facts(tif, page),
+        facts=_facts(tif, page, pages.declared if pages.total == 1 or choice.is_part else None),
         photometric=getattr(page.photometric, "name", "MINISBLACK"),
         orientation=page.tags.valueof(274, 1),
+        choice=choice,
+        page_numbers=() if len(pages.places) == pages.total else tuple(pages.places.tolist()),
     )
 
 
@@ -289,34 +317,7 @@ def _refuse_colour(page: Any, path: str) -> None:
         )
 
 
-def _count_pages(tif: tifffile.TiffFile, path: str) -> int:
-    """Number of slices in the file; pages that are no stack are refused."""
-    series = tif.series[0]
-    if series.kind == "imagej":
-        refuse_no_imagej(tif.pages.first, path)
-    lengths = zip(series.axes, series.shape, strict=True)
-    sizes = {axis: n for axis, n in lengths if axis not in "YX" and n > 1}
-    others = [f"{a} of {n}" for a, n in sizes.items() if a not in _STACKABLE_AXES]
-    if others or len(sizes) > 1 or len(tif.series) > 1:
-        found = shortlist([f"{s.axes} {s.shape}" for s in tif.series])
-        raise StackError(
-            f"{path!r} holds more than one stack of slices ({found}): expected one axis of slices "
-            "(Z) and no channels or times. Save the channel you want as a file of its own."
-        )
-    if series.kind == "ome" and (absent := sum(page is None for page in series.pages)):
-        raise StackError(
-            f"{path!r} lacks {absent} of the {len(series.pages)} slices that its OME-XML lists. "
-            "Restore it from its source, or save the slices that there are as a file of their own."
-        )
-    return int(next(iter(sizes.values()), 1))
-
-
-def _pages(tif: tifffile.TiffFile) -> Iterator[Any]:
-    """Pages in the order of the series: OME-XML may put the last page first."""
-    yield from tif.series[0].pages
-
-
-def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
+def _strips(tif: tifffile.TiffFile, pages: Pages, slices: Sequence[Any]) -> Strips | None:
     """Where uncompressed rows lie, or None where something has to be decoded."""
     page: Any = tif.pages.first
     stored = np.dtype(f"{tif.byteorder}{np.dtype(page.dtype).str[1:]}")
@@ -330,22 +331,30 @@ def _strips(tif: tifffile.TiffFile, pages: int) -> Strips | None:
         return None
     height, width = page.imagelength, page.imagewidth
     row_bytes = width * stored.itemsize
-    start = tif.series[0].dataoffset
-    if pages > 1 and start is not None:  # one block after another, perhaps described once
-        offsets = start + np.arange(pages, dtype=np.int64)[:, None] * height * row_bytes
+    start = _start_of_block(tif, pages)
+    if start is not None:  # one page after another, perhaps described once
+        offsets = start + pages.places[:, None] * height * row_bytes
         return Strips(offsets, height, width, stored)
-    table = [p.dataoffsets for p in _pages(tif)]
+    table = [p.dataoffsets for p in slices]
     if len({len(row) for row in table}) > 1:
         return None
     return Strips.of(np.array(table, np.int64), page.chunks[0], height, width, stored)
 
 
-def _whole_strips(tif: tifffile.TiffFile, pages: int, path: str) -> Strips | None:
+def _start_of_block(tif: tifffile.TiffFile, pages: Pages) -> int | None:
+    """Where the pixels of all pages begin, if they follow each other without a gap."""
+    by_series = pages.total > 1 and not pages.by_directory
+    return tif.series[0].dataoffset if by_series else None
+
+
+def _whole_strips(
+    tif: tifffile.TiffFile, pages: Pages, slices: Sequence[Any], path: str
+) -> Strips | None:
     """Where uncompressed rows lie; strips that are shorter than their rows are refused."""
-    strips = _strips(tif, pages)
+    strips = _strips(tif, pages, slices)
     if strips is not None:
-        # where one block follows another, the first page may speak for all
-        described = _pages(tif) if tif.series[0].dataoffset is None else [tif.pages.first]
+        # where one page follows another, the first one may speak for all
+        described = slices if _start_of_block(tif, pages) is None else [tif.pages.first]
         refuse_short(described, strips, path)
     return strips
 
@@ -399,7 +408,7 @@ def _read(tif: tifffile.TiffFile, start: int, count: int) -> bytes:
     return bytes(tif.filehandle.read(count))
 
 
-def _facts(tif: tifffile.TiffFile, page: Any) -> FileFacts:
+def _facts(tif: tifffile.TiffFile, page: Any, declared: int | None) -> FileFacts:
     tags = page.tags
     resolution = tuple(_ratio(tags.valueof(code)) for code in (282, 283))
     return FileFacts(
@@ -408,6 +417,7 @@ def _facts(tif: tifffile.TiffFile, page: Any) -> FileFacts:
         resolution=resolution if all(resolution) else None,  # type: ignore[arg-type]
         resolution_unit=_UNITS.get(tags.valueof(296, 2)),
         compression=page.compression.name,
+        declared=declared,
     )
 
 

@@ -15,6 +15,7 @@ import xarray as xr
 
 from brainxr.errors import EmptyStackError, GeometryError, VolumeError, VolumeReadError, shortlist
 from brainxr.geometry import units as u
+from brainxr.geometry.extra_dims import At, places
 from brainxr.geometry.grid import DIMS, Lattice
 from brainxr.geometry.index import UnitIndex
 from brainxr.lazy.lazyarray import StackArray
@@ -22,7 +23,6 @@ from brainxr.lazy.volume import Volume
 from brainxr.stacks.slices import PathLike
 from brainxr.stores.chunks import ChunkLayout
 from brainxr.stores.datasetsource import DatasetSource, opened
-from brainxr.stores.otheraxes import At, places
 from brainxr.stores.storesource import StoreSource
 from brainxr.stores.zarrstore import Location
 

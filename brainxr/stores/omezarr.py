@@ -23,6 +23,7 @@ from brainxr.errors import (
     warn,
 )
 from brainxr.geometry import units as u
+from brainxr.geometry.extra_dims import At, places
 from brainxr.geometry.grid import OFF_GRID_IN_VOXELS, VoxelGrid
 from brainxr.lazy.lazyarray import PlacedArray, StackArray
 from brainxr.lazy.volume import NAME, Volume
@@ -31,7 +32,6 @@ from brainxr.stacks.spacing import SpacingLike, per_axis
 from brainxr.stores.chunks import ChunkLayout
 from brainxr.stores.extras import Extra
 from brainxr.stores.ngff import Image, Level, from_attributes
-from brainxr.stores.otheraxes import At, places
 from brainxr.stores.storesource import StoreSource
 from brainxr.stores.zarrstore import Location
 
