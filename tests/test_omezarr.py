@@ -444,9 +444,9 @@ def test_no_unit_of_length(tmp_path: Path, unit: str | None, found: str) -> None
 
 def test_options_of_the_other_kind(tmp_path: Path, shared_stack: Any) -> None:
     made = make_store(tmp_path / "a.zarr")
-    with pytest.raises(StoreError, match="leave out plane, missing and inside"):
+    with pytest.raises(StoreError, match="leave out plane, missing, inside"):
         brainxr.open(made.path, plane="axial")
-    with pytest.raises(StackError, match="is no Zarr store, and only these have 'level'"):
+    with pytest.raises(StackError, match="is not a Zarr store, and only these have 'level'"):
         brainxr.open(shared_stack.path, level=1)
 
 

@@ -746,5 +746,5 @@ def test_several_files_of_several_pages(make_stack: Any) -> None:
     made = make_stack(
         values=np.zeros((3, 2, 7, 11), "u1"), numbers=[1, 2, 3], photometric="minisblack"
     )
-    with pytest.raises(brainxr.StackError, match=r"Each of the 3 files .* has 2 pages"):
+    with pytest.raises(brainxr.StackError, match=r"The first of 3 files .* has 2 pages"):
         brainxr.open(made.path)

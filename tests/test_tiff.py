@@ -189,9 +189,9 @@ def test_a_file_of_an_ome_set_speaks_for_itself(tmp_path: Path) -> None:
         ((4, 5, 3), {"photometric": "rgb"}, r"has 3 samples a pixel \(RGB\).*grey value"),
         ((4, 5, 4), {"photometric": "rgb"}, "has 4 samples a pixel"),
         ((3, 4, 5), {"photometric": "rgb", "planarconfig": "separate"}, "has 3 samples a pixel"),
-        ((2, 3, 4, 5), {"imagej": True, "metadata": {"axes": "ZCYX"}}, r"has 3 along 'c'.*at=\{'c': 0"),
+        ((2, 3, 4, 5), {"imagej": True, "metadata": {"axes": "ZCYX"}}, r"3 along 'c'.*at=\{"),
         ((3, 4, 5), {"imagej": True, "metadata": {"axes": "TYX"}}, r"3 images along 't'.*axes='z'"),
-        ((2, 4, 5), {"ome": True, "metadata": {"axes": "CYX"}}, r"2 images along 'c'.*at=\{'c': 0\}"),
+        ((2, 4, 5), {"ome": True, "metadata": {"axes": "CYX"}}, r"2 images along 'c'.*at=\{"),
     ],
 )  # fmt: skip
 def test_what_is_no_stack_of_grey_values(

@@ -283,7 +283,7 @@ def test_where_nothing_is_inside(several: Any, tmp_path: Path, make_stack: MakeS
         brainxr.open(path, inside="deep")
     with pytest.raises(StackError, match=r"is no zip, and only these have something inside='a'"):
         brainxr.open(make_stack().path, inside="a")
-    with pytest.raises(brainxr.StoreError, match="leave out plane, missing and inside"):
+    with pytest.raises(brainxr.StoreError, match="leave out plane, missing, inside"):
         brainxr.open(tmp_path / "a.zarr", inside="a")
 
 

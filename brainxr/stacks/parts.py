@@ -34,6 +34,9 @@ from brainxr.stacks.tiff import Header, differences, parse_header, read_header, 
 # Endings of files that have the metadata of a set of OME-TIFF.
 COMPANIONS = (".companion.ome", ".ome.xml")
 
+# Files that a message lists by their names.
+_FILES_OF_A_CALL = 8
+
 # Bytes of a companion that is read: 100,000 planes take 20 MB.
 _MOST_COMPANION_BYTES = 1 << 26
 
@@ -244,11 +247,11 @@ def _files_of_pages(
 ) -> FoundFiles:
     """A part a file, for a list; a folder may hold stacks that are none of each other's."""
     if not is_list:
-        paths = [files.path(i) for i in range(len(files))]
+        calls = f"  brainxr.open({files.path(0)!r})\n  {_call_for_all(files)}"
         raise StackError(
             f"The first of {len(files)} files in {files.folder!r} has {header.pages} pages, "
-            "expected one slice a file. Open one, or all of them as the parts of one stack, in "
-            f"this order:\n  brainxr.open({paths[0]!r})\n  brainxr.open({paths!r})"
+            "expected one slice a file. Open one file, or all as the parts of one stack, in the "
+            f"order of their numbers:\n{calls}"
         )
     as_part = replace(choice, is_part=True)
     headers = []
@@ -264,6 +267,14 @@ def _files_of_pages(
                 "of the acquisition, in their order."
             )
     return _in_parts(files, headers)
+
+
+def _call_for_all(files: SliceFiles) -> str:
+    """A call that opens all files in their order; by a pattern where these are many."""
+    if len(files) > _FILES_OF_A_CALL and list(files.names) == sorted(files.names):
+        pattern = f"*{os.path.splitext(files.names[0])[1]}"
+        return f"brainxr.open(sorted(pathlib.Path({files.folder!r}).glob({pattern!r})))"
+    return f"brainxr.open({[files.path(i) for i in range(len(files))]!r})"
 
 
 def _in_parts(files: SliceFiles, headers: Sequence[Header]) -> FoundFiles:

@@ -119,10 +119,35 @@ def _set_of_ome(folder: Path) -> None:
         tifffile.imwrite(folder / f"p{i}.ome.tif", image, description=xml, metadata=None)
 
 
-def _no_stack(axes: str, file: str = FILE, words: str | None = None) -> Refused:
-    return Refused(
-        "StackError", (file, words or "holds more than one stack", axes), "open", "check"
-    )
+def _no_stack(axes: str, file: str = FILE, words: str = "series of images") -> Refused:
+    return Refused("StackError", (file, words, axes), "open", "check")
+
+
+def _declares(images: int, **options):
+    """ImageJ's text of another number of images than the file has pages."""
+    text = f"ImageJ=1.54f\nimages={images}\nslices={images}\nunit=um\nspacing=2.0\n"
+
+    def write(folder: Path) -> None:
+        with tifffile.TiffWriter(folder / FILE) as writer:
+            for i, image in enumerate(IMAGES):
+                described = text if i == 0 else None
+                writer.write(
+                    image, description=described, metadata=None, contiguous=False, **options
+                )
+
+    return write
+
+
+def _set_without_its_last_file(folder: Path) -> None:
+    _set_of_ome(folder)
+    (folder / "p4.ome.tif").unlink()
+
+
+def _split_and_cut(folder: Path) -> None:
+    """Slices that were split from a stack of five and keep its text; the last one is gone."""
+    for i, image in enumerate(IMAGES[:4]):
+        text = "ImageJ=1.54f\nimages=5\nslices=5\n"
+        tifffile.imwrite(folder / f"s{i}.tif", image, description=text, metadata=None)
 
 
 FOUR = np.arange(2 * 3 * 4 * 5, dtype="u2").reshape(2, 3, 4, 5)
@@ -142,8 +167,8 @@ CASES = [
     _case("a stack of ImageJ with its spacing", _series(imagej=True, resolution=(0.1, 0.05),
           metadata={**VOLUME, "spacing": 40.0, "unit": "um"}),
           Values(IMAGES, spacing={"z": 40.0, "y": 20.0, "x": 10.0})),
-    _case("channels of ImageJ", _series(FOUR, imagej=True, metadata={"axes": "ZCYX"}), _no_stack("ZCYX")),
-    _case("times of ImageJ", _series(imagej=True, metadata={"axes": "TYX"}), _no_stack("TYX")),
+    _case("channels of ImageJ", _series(FOUR, imagej=True, metadata={"axes": "ZCYX"}), _no_stack("at={'c': 0}", words="3 along 'c'")),
+    _case("times of ImageJ", _series(imagej=True, metadata={"axes": "TYX"}), _no_stack("axes='z'", words="5 images along 't'")),
     _case("OME-TIFF", _series(name=OME, ome=True, metadata=VOLUME), file=OME),
     _case("OME-TIFF, compressed, in millimetres",
           _series(name=OME, ome=True, compression="zlib", metadata={**VOLUME,
@@ -154,7 +179,16 @@ CASES = [
           asks="OME"),
     _case("OME-TIFF that lacks slices", _ome(HOLEY, 9), _no_stack("4 of the 9 slices", OME, "lacks"), OME, asks="OME"),
     _case("OME-TIFF of two channels", _series(FOUR[:, 0], OME, ome=True, metadata={"axes": "CYX"}),
-          _no_stack("CYX", OME), OME),
+          _no_stack("axes='z'", OME, "2 images along 'c'"), OME),
+    _case("ImageJ declares more images than there are", _declares(9),
+          _no_stack("5 pages", words="declare 9 images")),
+    _case("ImageJ declares more images than there are, compressed", _declares(9, compression="zlib"),
+          _no_stack("5 pages", words="declare 9 images")),
+    _case("ImageJ declares fewer images than there are", _declares(3), _no_stack("5 pages", words="declare 3 images")),
+    Case("a set of OME-TIFF whose last file is gone", _set_without_its_last_file,
+         Refused("StackError", ("p0.ome.tif", "lists 5 files", "p4.ome.tif"), "open", "check")),
+    Case("slices of a stack of ImageJ whose last one is gone", _split_and_cut,
+         Refused("StackError", ("s0.tif", "declare 5 images", "4 slices"), "open", "check")),
     _case("levels in sub-IFDs", _with_levels, SOUND, OME),
     Case("a set of OME-TIFF, a slice each", _set_of_ome, SOUND),
     _case("a preview as the last page", _and_another(IMAGES[0, ::2, ::2], subfiletype=1),
@@ -163,5 +197,5 @@ CASES = [
     _case("a page in colours", _and_another(np.zeros((7, 11, 3), "u1"), photometric="rgb"), _no_stack("(7, 11, 3)")),
     Case("files of two pages each", lambda f: [other(f"slice_{n}.tif", IMAGES[:2], by_tifffile())(f)
          for n in range(1, 4)],
-         Refused("StackError", ("Each of the 3 files", "2 pages", "slice_1.tif"), "open"), asks="places"),
+         Refused("StackError", ("The first of 3 files", "2 pages", "slice_1.tif"), "open", "check"), asks="places"),
 ]  # fmt: skip
