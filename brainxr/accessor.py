@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from brainxr.errors import GeometryError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import VoxelGrid
 from brainxr.geometry.index import UnitIndex
@@ -30,7 +31,7 @@ class BrainAccessor:
     Examples
     --------
     >>> vol = brainxr.open(brainxr.sample("phantom"))
-    >>> half = vol.drop_vars("file").coarsen(z=2, y=2, x=2).mean()
+    >>> half = vol.coarsen(z=2, y=2, x=2).mean()
     >>> half.brain.sel(z="6.25 cm", method="nearest").dims
     ('y', 'x')
     """
@@ -85,6 +86,41 @@ class BrainAccessor:
         from brainxr.lazy.cost import cost
 
         return cost(self._data)
+
+    @property
+    def files(self) -> xr.DataArray:
+        """File of each slice, as an array of names along the stacked axis; reads no file.
+
+        ``"name"``, or ``"name#page"`` of a file of several pages; ``""`` at positions without
+        a slice, such as those that ``interp`` and ``coarsen`` make between two. Slices are
+        found by where they lie in the stack, and after a computation by the coordinate.
+
+        Raises
+        ------
+        GeometryError
+            When the volume was not opened from slices, its coordinate was dropped, or it was
+            saved and opened again: files keep the first and the last name only.
+
+        Examples
+        --------
+        >>> vol = brainxr.open(brainxr.sample("phantom"))
+        >>> vol.sel(z="6 cm", method="nearest").brain.files.item()
+        'phantom_axial_1mm_0061.tif'
+        """
+        from brainxr.lazy.unloaded import places_along
+        from brainxr.stacks.provenance import FILES, FileTable, files_of
+
+        data = self._data
+        if "file" in data.coords:  # volumes that brainxr 0.1 saved
+            return data["file"].reset_coords(drop=True).rename("file")
+        table = data.attrs.get(FILES)
+        if isinstance(table, FileTable):
+            return files_of(data, table, places_along(data, table.dim))
+        found = f"only {str(table)!r} is known of them" if table else "it has no attribute 'files'"
+        raise GeometryError(
+            f"This array does not know the files of its slices ({found}). Open the slices "
+            "themselves: brainxr.open(folder).brain.files."
+        )
 
     def to_ome_zarr(self, path: PathLike, **options: Any) -> Path | str:
         """Write it as a pyramid into an OME-Zarr store; see `writing.convert.to_ome_zarr`.

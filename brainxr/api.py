@@ -93,7 +93,7 @@ def open(
     xarray.DataArray, shape (z, y, x)
         Dtype and values as on disk, coordinates of voxel centres in µm with an index
         that understands ``.sel(z="5 mm")``. Of a stack, named ``"intensity"`` and
-        with a coordinate ``file`` along the stacked axis; ``attrs`` say the source,
+        with ``.brain.files`` naming the file of each; ``attrs`` say the source,
         the plane and the rule that told the spacing. Of a store that brainxr made,
         name, attributes and coordinates are those of what was written to it. Of a NIfTI
         file, axes rise to the right (x), the front (y) and the top (z), whatever their

@@ -9,7 +9,7 @@ print(vol.dims, vol.shape, vol.dtype, vol.z.attrs["units"])
 plane = vol.sel(z="62 mm", method="nearest")
 slab = vol.sel(z=slice("6 cm", "6.4 cm"))
 corner = vol.sel(y=slice(None, "5 cm"), x=slice("8 cm", None))
-print("plane from", plane.file.item(), "at", plane.z.item(), "µm")
+print("plane from", plane.brain.files.item(), "at", plane.z.item(), "µm")
 print("slab", dict(slab.sizes), "corner", dict(corner.sizes))
 
 # now the slab is read, and no more

@@ -89,10 +89,9 @@ class MadeStack:
             dim: (dim, zero[dim] + steps[dim] * np.arange(n), self._unit(steps[dim]))
             for dim, n in zip(axes, self.values.shape, strict=True)
         }
-        by_position = dict(zip(self.present.tolist(), (p.name for p in self.paths), strict=True))
-        names = [by_position.get(i, "") for i in range(len(self.values))]
-        coords["file"] = (axes[0], np.array(names))
-        attrs = {"source": self.path, "plane": plane, **attrs}
+        names = [path.name for path in self.paths]
+        files = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]} ({len(names)} slices)"
+        attrs = {"source": self.path, "files": files, "plane": plane, **attrs}
         whole = xr.DataArray(
             self.values.astype(self.values.dtype.newbyteorder("=")),
             coords, axes, "intensity", attrs,

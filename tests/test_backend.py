@@ -49,9 +49,9 @@ def test_chunks(shared_stack: Any, chunks: Any, expected: Any) -> None:
 def test_dataset(shared_stack: Any) -> None:
     data = xr.open_dataset(shared_stack.path, engine="brainxr")
     assert list(data.data_vars) == ["intensity"]
-    assert set(data.coords) == {"z", "y", "x", "file"}
+    assert set(data.coords) == {"z", "y", "x"}
     assert data.sel(z="0.3 mm").intensity.shape == (7, 11)
-    assert "file" not in xr.open_dataset(shared_stack.path, drop_variables="file").coords
+    assert "x" not in xr.open_dataset(shared_stack.path, drop_variables="x").coords
 
 
 def test_options_reach_the_stack(make_stack: Any) -> None:
@@ -103,7 +103,7 @@ IMPURE: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
     "masked": lambda v: v.where(v > 3),
     "other type": lambda v: v.astype(float),
     "joined": lambda v: xr.concat([v[:2], v[2:]], "z"),
-    "averaged": lambda v: v.drop_vars("file").coarsen(y=7).mean(),
+    "averaged": lambda v: v.coarsen(y=7).mean(),
     "filled": lambda v: v.reindex(z=[0, 50, 100]),
     "foreign": lambda v: xr.DataArray(np.zeros(3)),
 }

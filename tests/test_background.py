@@ -176,7 +176,7 @@ def test_a_broken_slice_ends_the_waiting(sagittal: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         notification_manager, "receive_error", lambda kind, error, *_: told.add(str(error))
     )
-    path = f"{vol.attrs['source']}/{vol.file.values[4]}"
+    path = f"{vol.attrs['source']}/{vol.brain.files.values[4]}"
     with open(path, "rb") as file:
         content = file.read()
     with open(path, "wb") as file:
@@ -220,7 +220,7 @@ def test_a_broken_slice_met_while_scrolling(axial: Any, told: Any, monkeypatch: 
     """Read while the window waits: it is told, the window lives on, the next plane shows."""
     vol: xr.DataArray = axial.layers[0].metadata["xarray"]
     monkeypatch.setattr(background, "LONGEST_WAIT", 60)
-    broken = Path(vol.attrs["source"]) / str(vol.file.values[6])
+    broken = Path(vol.attrs["source"]) / str(vol.brain.files.values[6])
     broken.write_bytes(broken.read_bytes()[:300])
     with napari_tells():
         in_event_loop(lambda: drag_slider(axial, 0, 6), until=lambda: bool(told()))
@@ -240,7 +240,7 @@ def test_a_folder_removed_while_it_is_viewed(
     away = folder.rename(folder.with_name("elsewhere"))
     with napari_tells():
         in_event_loop(lambda: drag_slider(axial, 0, 6), until=lambda: bool(told()))
-        assert all(str(folder / str(vol.file.values[6])) in message for message in told())
+        assert all(str(folder / str(vol.brain.files.values[6])) in message for message in told())
         away.rename(folder)
         in_event_loop(lambda: drag_slider(axial, 0, 7), until=lambda: shows(axial, vol[7]))
         # and the one that could not be read

@@ -30,7 +30,7 @@ LAZY = {
     "reduced selection": lambda v: v.isel(y=slice(3, 9)).mean(["z", "x"]),
     "slice by slice": lambda v: v.isel(z=slice(2, 5)).sum(["y", "x"]),
     "arithmetic": lambda v: (v * 2).sum("z"),
-    "difference": lambda v: v.isel(z=1) - v.isel(z=2).drop_vars(["z", "file"]),
+    "difference": lambda v: v.isel(z=1) - v.isel(z=2).drop_vars("z"),
 }
 
 

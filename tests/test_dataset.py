@@ -122,7 +122,7 @@ def test_no_more_is_decoded_by_ourselves_than_unpacked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_other_units_become_micrometres_and_time_is_chosen(tmp_path: Path, form: str) -> None:
-    data = volume(unit="mm", t=2).drop_vars("file")
+    data = volume(unit="mm", t=2)
     write(data, tmp_path / form)
     with pytest.raises(brainxr.VolumeError, match=r"2 along 't'.*at={'t': 0}"):
         brainxr.open(tmp_path / form)
@@ -152,7 +152,7 @@ def test_what_has_no_place_is_refused(tmp_path: Path, form: str) -> None:
 
 
 def test_what_is_no_volume_of_xarrays(tmp_path: Path) -> None:
-    flat = volume().isel(z=0, drop=True).drop_vars("file", errors="ignore")
+    flat = volume().isel(z=0, drop=True)
     with pytest.raises(brainxr.VolumeError, match=r"no variable along z, y and x; it has head \(y"):
         brainxr.open(write(flat, tmp_path / "a.nc"))
     with pytest.raises(brainxr.StoreError, match="no image of OME-Zarr"):
@@ -201,7 +201,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 def test_files_of_others_say_no_spacing(tmp_path: Path) -> None:
-    data = volume().drop_vars("file")
+    data = volume()
     for dim in "zyx":
         del data[dim].attrs["spacing"]
     uneven = data.isel(z=[0, 1, 4, 9])
@@ -212,7 +212,7 @@ def test_files_of_others_say_no_spacing(tmp_path: Path) -> None:
 
 
 def test_zarr_of_version_3(tmp_path: Path, recwarn: Any) -> None:
-    data = volume().drop_vars("file")
+    data = volume()
     data.to_zarr(tmp_path / "a.zarr", consolidated=False)
     vol = brainxr.open(tmp_path / "a.zarr")
     xr.testing.assert_identical(vol.compute(), data.assign_attrs(source=str(tmp_path / "a.zarr")))

@@ -384,7 +384,7 @@ def test_secrets_are_shown_to_nobody(
         assert stack is not None
         texts = [repr(volume), str(volume.attrs), volume._repr_html_(), repr(stack),
                  repr(stack.source), str(dict(volume.__dask_graph__())), str(volume.data),
-                 str(volume.file.values), str(volume.encoding)]  # fmt: skip
+                 str(volume.brain.files.values), str(volume.encoding)]  # fmt: skip
         assert not [text for text in texts if "SECRET" in text]
         web.signature = "other"
         for wrong in (

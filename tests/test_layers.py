@@ -56,7 +56,7 @@ SELECTIONS = {
     "box, twice cut": lambda v: v[1:4].isel(y=slice(2, 6))[::-1, 1:3],
     "in mm": lambda v: v.assign_coords(z=("z", v.z.values / 1000, {"units": "mm"}))[1:],
     "changed": lambda v: v.astype("i4") * 3 - 7,
-    "averaged": lambda v: v.drop_vars("file").coarsen(y=2, x=3, boundary="trim").mean(),
+    "averaged": lambda v: v.coarsen(y=2, x=3, boundary="trim").mean(),
 }
 
 

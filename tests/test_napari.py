@@ -185,11 +185,11 @@ def saved(layer: Any, folder: Path) -> xr.DataArray:
     data, meta, kind = layer.as_layer_data_tuple()
     write = write_labels if kind == "labels" else write_image
     assert write(str(folder), data, meta) == [str(folder)]
-    return brainxr.open(folder).drop_vars("file").compute()
+    return brainxr.open(folder).compute()
 
 
 def check_same(found: xr.DataArray, expected: xr.DataArray) -> None:
-    expected = expected.drop_vars("file", errors="ignore").compute()
+    expected = expected.compute()
     for dim in expected.dims:
         expected = expected.sortby(dim)
     expected = expected.transpose(*(dim for dim in "zyx" if dim in expected.dims))
@@ -519,7 +519,7 @@ def test_save_in_a_window(window: Any, vol: xr.DataArray, tmp_path: Path) -> Non
     target = str(tmp_path / "out")
     window.layers.selection = {window.layers[0]}
     assert window.layers.save(target, plugin="brainxr", selected=True) == [target]
-    check_same(brainxr.open(target).drop_vars("file").compute(), vol[2:5])
+    check_same(brainxr.open(target).compute(), vol[2:5])
     with pytest.raises(SavingError, match=r"is there already.*Name another place"):
         window.layers[0].save(target, plugin="brainxr")
     window.open(target, plugin="brainxr")

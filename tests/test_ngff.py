@@ -85,6 +85,7 @@ def test_windows() -> None:
 
 def test_what_has_no_words(make_stack: Any) -> None:
     vol = brainxr.open(make_stack(numbers=range(2, 7)).path)
+    vol = vol.assign_coords(file=vol.brain.files)
     extra = Extra.of(vol, provenance={"method": "mean"}, every_shard=True)
     # regular coordinates are told by origin and spacing, to the last bit
     assert set(extra.coordinates) == {"file"}
@@ -99,6 +100,7 @@ def test_what_has_no_words(make_stack: Any) -> None:
 
 def test_a_falling_axis_is_stored_upwards(make_stack: Any) -> None:
     vol = brainxr.open(make_stack().path)
+    vol = vol.assign_coords(file=vol.brain.files)
     extra = Extra.of(vol[::-1, ::2])
     assert extra.falling == ("z",)
     np.testing.assert_array_equal(extra.coordinates["file"].values, vol.file)

@@ -125,7 +125,7 @@ SELECTIONS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", list(SELECTIONS))
 def test_selections_of_a_stack(make_stack: MakeStack, tmp_path: Path, name: str) -> None:
-    vol = brainxr.open(make_stack((11, 7, 5)).path).drop_vars("file")
+    vol = brainxr.open(make_stack((11, 7, 5)).path)
     data = SELECTIONS[name](vol)
     path = to_nifti(data, tmp_path / "a.nii.gz")
     assert_in_place(path, data.compute())

@@ -63,7 +63,7 @@ def test_a_multi_page_file(tmp_path: Any, options: Any, plane: Any) -> None:
     np.testing.assert_array_equal(volume.values, values.transpose(order))
     np.testing.assert_array_equal(volume[::-1, 2].values, values.transpose(order)[::-1, 2])
     assert volume.attrs["source"] == str(path)
-    assert volume.file.values[[0, -1]].tolist() == ["brain_100um.tif#0", "brain_100um.tif#4"]
+    assert volume.brain.files.values[[0, -1]].tolist() == ["brain_100um.tif#0", "brain_100um.tif#4"]
     xr.testing.assert_equal(brainxr.open(tmp_path, plane=plane), volume)
 
 

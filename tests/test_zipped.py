@@ -95,7 +95,7 @@ def test_pages_of_one_file(tmp_path: Path, how: str, options: Any) -> None:
     for select in (lambda v: v, lambda v: v[3], lambda v: v[::-2, 4], lambda v: v[:, 3:9, ::5]):
         np.testing.assert_array_equal(select(volume).values, select(values))
     np.testing.assert_array_equal(volume.max("z").values, values.max(0))
-    assert volume.file.values[5] == "a_100um.tif#5"
+    assert volume.brain.files.values[5] == "a_100um.tif#5"
 
 
 @pytest.mark.parametrize("how", ["stored", "deflated"])
@@ -531,7 +531,7 @@ def test_names_beyond_ascii(tmp_path: Path, make_stack: MakeStack, flags: int) -
         path.write_bytes(data)
     volume = brainxr.open(path)
     np.testing.assert_array_equal(volume.values, made.values)
-    assert ("切片" in volume.file.values[0]) == bool(flags)
+    assert ("切片" in volume.brain.files.values[0]) == bool(flags)
 
 
 # --- what is made of it -------------------------------------------------------------

@@ -165,7 +165,7 @@ def _deep_stack(
 def _slices_of(stack: Stack) -> list[_Place]:
     axis = stack.array.source.axes[0]
     millimetres = (stack.coordinates[axis].values / 1000).tolist()
-    names = [str(name) for name in stack.coordinates["file"].values]
+    names = stack.table.names
     present = stack.array.source.present.tolist()  # type: ignore[attr-defined]
     known = stack.files.numbers
     numbers = known if len(known) == len(names) > 1 else range(len(names))

@@ -34,8 +34,8 @@ def checksum(volume: xr.DataArray, *, progress: bool | None = None) -> str:
 
     Two volumes have the same one where their type, coordinates and every voxel are the same:
     a folder of slices, a zip of it and its copies in OME-Zarr and NIfTI, whatever the chunks,
-    codecs and byte order, and the order of the axes. Name, attributes, and other coordinates
-    such as ``file`` don't count. Reads all voxels once, on all processors, in memory for a
+    codecs and byte order, and the order of the axes. Name, attributes and coordinates
+    beside z, y and x don't count. Reads all voxels once, on all processors, in memory for a
     few slices (32 MiB a thread).
 
     The algorithm, for others to compute it:

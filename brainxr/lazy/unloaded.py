@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
@@ -61,6 +62,14 @@ def stack_of(data: xr.DataArray) -> StackArray | None:
     if isinstance(wrapped, indexing.LazilyVectorizedIndexedArray):
         return _transposed(stack, wrapped.key.tuple, data.dims)
     return None
+
+
+def places_along(data: xr.DataArray, dim: str) -> npt.NDArray[np.int64] | None:
+    """Places in its source along an axis, where a DataArray is a selection; None where not."""
+    stack = stack_of(data)
+    if stack is None or dim not in data.dims or dim not in stack.source.axes:
+        return None
+    return np.asarray(stack.choices[stack.source.axes.index(dim)])
 
 
 def _transposed(

@@ -23,7 +23,7 @@ class Volume:
     array : StackArray, axes (z, y, x)
         Of a picture, (y, x).
     coordinates : xarray.Coordinates
-        Of the voxel centres in µm, and others such as ``file``.
+        Of the voxel centres in µm.
     attrs : dict
     name : str or None
     """

@@ -14,7 +14,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from brainxr.errors import (
     GeometryError,
@@ -34,6 +33,7 @@ from brainxr.stacks.calibration import SlicePlace, ValueCalibration
 from brainxr.stacks.citations import citation_for
 from brainxr.stacks.pages import PageChoice
 from brainxr.stacks.parts import FoundFiles, find_parts
+from brainxr.stacks.provenance import FILES, FileTable
 from brainxr.stacks.slices import PathLike, SliceFiles
 from brainxr.stacks.spacing import Spacing, SpacingLike, find_spacing, per_axis
 from brainxr.stacks.stacksource import StackSource
@@ -59,11 +59,13 @@ class Stack(Volume):
     files : SliceFiles
     spacing : Spacing
     header : Header
+    table : FileTable
     """
 
     files: SliceFiles
     spacing: Spacing
     header: Header
+    table: FileTable
 
 
 def find_stack(
@@ -95,18 +97,20 @@ def find_stack(
     )
     order = tuple(stacked.index(dim) for dim in DIMS)
     kept = _handle_gaps(files, missing)
-    coordinates = grid.coordinates(file=xr.Variable(stacked[0], _file_names(found_files)))
+    coordinates = grid.coordinates()
+    table = _file_table(found_files, stacked[0], coordinates[stacked[0]].values)
     if kept is not None:
         coordinates = coordinates.to_dataset().isel({stacked[0]: kept}).coords
     return Stack(
         array=_select_along(StackArray.whole(source, order), DIMS.index(stacked[0]), kept),
         coordinates=coordinates,
-        attrs=_attributes(path, files, plane, found, missing)
+        attrs=_attributes(path, files, table, plane, found, missing)
         | ({} if calibration is None or scaled else calibration.attributes),
         name=NAME,
         files=files,
         spacing=found,
         header=header,
+        table=table,
     )
 
 
@@ -222,41 +226,29 @@ def _select_along(array: StackArray, axis: int, kept: npt.NDArray[np.int64] | No
     return array if kept is None else array.select((slice(None),) * axis + (kept,))
 
 
-def _file_names(found: FoundFiles) -> npt.NDArray[np.str_]:
-    """File of each position on the grid; empty where a slice is missing."""
+def _file_table(found: FoundFiles, dim: str, positions: npt.NDArray[Any]) -> FileTable:
+    """The file of each slice, and its position on the grid of the stack."""
     files = found.files
     if len(found.parts) > 1 or found.header.pages > 1 or found.header.page_numbers:
-        return np.array([
+        pages = tuple(
             f"{part.files.names[0]}#{page}"
             for part in found.parts
             for page in part.header.page_numbers or range(part.header.pages)
-        ])  # fmt: skip
-    names = _text_array(files.names)
-    positions = files.positions
-    if len(names) == positions[-1] + 1:
-        return names
-    on_grid = np.zeros(positions[-1] + 1, names.dtype)
-    on_grid[positions] = names
-    return on_grid
-
-
-def _text_array(texts: Sequence[str]) -> npt.NDArray[np.str_]:
-    """``np.array(texts)``, five times as fast where all are of one length."""
-    lengths = set(map(len, texts))
-    if len(lengths) > 1:
-        return np.array(texts)
-    joined = "".join(texts).encode("utf-32-le", "surrogatepass")  # names that are no UTF-8, too
-    return np.frombuffer(bytearray(joined), f"<U{lengths.pop()}")
+        )
+        return FileTable.of(dim, files, pages, positions, np.arange(len(pages)))
+    grid = files.positions
+    return FileTable.of(dim, files, (), positions[grid], grid)
 
 
 def _attributes(
-    path: PathLike | Sequence[PathLike], files: SliceFiles, plane: Plane, spacing: Spacing,
-    missing: Missing,
-) -> dict[str, str]:  # fmt: skip
+    path: PathLike | Sequence[PathLike], files: SliceFiles, table: FileTable, plane: Plane,
+    spacing: Spacing, missing: Missing,
+) -> dict[str, Any]:  # fmt: skip
     one = isinstance(path, str | os.PathLike) and files.container is None
     opened = one and os.path.isfile(os.path.expanduser(path))  # type: ignore[arg-type]
     attrs = {
         "source": files.path(0) if opened else files.folder,
+        FILES: table,
         "plane": plane,
         "spacing_source": str(spacing),
     }

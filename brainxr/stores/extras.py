@@ -1,6 +1,6 @@
 """What a volume has that OME-Zarr has no words for ⇄ a dict that JSON can hold.
 
-Its name, its attributes, coordinates such as ``file``, and axes that fall. It goes into
+Its name, its attributes, further coordinates, and axes that fall. It goes into
 an entry ``"brainxr"`` of the group's attributes, which other programs leave alone.
 """
 

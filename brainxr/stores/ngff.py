@@ -2,7 +2,7 @@
 
 Plain dicts in, plain dicts out: nothing is read or written here. OME-Zarr 0.4 (Zarr
 v2) and 0.5 (Zarr v3) say the same in two places. What they have no words for (the
-volume's name, its attributes, coordinates such as ``file``) goes into an entry
+volume's name, its attributes, further coordinates) goes into an entry
 ``"brainxr"`` beside theirs, which other programs leave alone.
 
 Sources: ngff.openmicroscopy.org/0.4 and /0.5, "multiscales" and "omero".

@@ -102,7 +102,7 @@ def to_tiff(
     >>> sorted(path.name for path in folder.iterdir())[0]
     'slab_coronal_0001.tif'
     >>> same = brainxr.open(folder)
-    >>> same.drop_vars("file").equals(slab.drop_vars("file")), same.attrs["plane"]
+    >>> same.equals(slab), same.attrs["plane"]
     (True, 'coronal')
     """
     if compression not in (None, *COMPRESSIONS):
