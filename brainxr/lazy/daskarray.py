@@ -30,13 +30,12 @@ from dask.base import get_scheduler
 from dask.callbacks import Callback
 from dask.highlevelgraph import HighLevelGraph
 from dask.tokenize import tokenize
-from dask.utils import IndexCallable, ensure_dict, parse_bytes
+from dask.utils import IndexCallable, ensure_dict
 
 from brainxr.geometry.lookalike import Lookalike
+from brainxr.lazy.chunking import ChunksLike, fill_auto, plan_chunks
 from brainxr.lazy.daskfold import reduce_stack
 from brainxr.lazy.lazyarray import StackArray, vectorised_index
-
-ChunksLike = Any
 
 _GRAPH: Any = vars(da.Array)["dask"]  # the slot in which dask keeps the graph
 _NO_GRAPH = HighLevelGraph({}, {})
@@ -139,10 +138,24 @@ class StackDaskArray(da.Array, metaclass=Lookalike):
         """The same selection read in other pieces; nothing is read twice for it."""
         if chunks == "auto" and block_size_limit is None and not balance:
             return type(self)(self.stack, "auto")
+        if isinstance(chunks, dict) and block_size_limit is None:
+            chunks = self._without_auto(chunks)
         plain = super().rechunk(chunks, threshold, block_size_limit, balance, method)
         sizes = {axis: max(c) for axis, c in zip(self.stack.order, plain.chunks, strict=True)}
         same = type(self)(self.stack, sizes)
         return same if same.chunks == plain.chunks else plain
+
+    def _without_auto(self, chunks: dict[Any, Any]) -> dict[Any, Any]:
+        """Sizes for a rechunk, those that are left to us planned for whole rows."""
+        given = {axis % self.ndim: size for axis, size in chunks.items() if size is not None}
+        sizes = {a: given.get(a, c) for a, c in enumerate(self.chunks)}
+        if "auto" not in sizes.values():
+            return chunks
+        by_stored = {self.stack.order[a]: size for a, size in sizes.items()}
+        if any(isinstance(size, str) and size != "auto" for size in sizes.values()):
+            return chunks  # "16 MiB" along an axis
+        filled = fill_auto(self.stack, by_stored)
+        return {a: filled[axis] for a, axis in enumerate(self.stack.order)}
 
     def copy(self) -> Self:
         return type(self)(self.stack, self.rule)
@@ -195,37 +208,6 @@ def stacks_read(array: da.Array) -> list[StackArray]:
         if hasattr(found, "reads"):
             parts.append(found.reads(getattr(key, "value", key)))
     return parts
-
-
-def plan_chunks(stack: StackArray, rule: ChunksLike = "auto") -> tuple[tuple[int, ...], ...]:
-    """Chunks of a selection.
-
-    By ``"auto"``, whole planes across the stored stack, as many as fit dask's
-    configured ``array.chunk-size``, counted in bytes *read*: a sagittal plane is small, yet
-    reads everything, and is cut into as many tasks as the volume; a coronal one
-    reads a row a slice and is one task.
-    """
-    if rule == "auto":
-        rule = _auto_sizes(stack)
-    elif not isinstance(rule, dict):
-        rule = dict.fromkeys(stack.order, rule)
-    wanted = tuple(rule.get(axis, -1) for axis in stack.order)
-    sizes = [_clip(w, n) for w, n in zip(wanted, stack.shape, strict=True)]
-    chunks = da.core.normalize_chunks(tuple(sizes), stack.shape, dtype=stack.dtype)
-    return tuple(tuple(axis) for axis in chunks)
-
-
-def _clip(size: Any, length: int) -> Any:
-    if isinstance(size, str):
-        return size
-    if isinstance(size, int):
-        return length if size < 0 else min(size, length)
-    return size if sum(size) == length else min(max(size), length)
-
-
-def _auto_sizes(stack: StackArray) -> dict[int, Any]:
-    budget = parse_bytes(dask.config.get("array.chunk-size"))
-    return dict(stack.source.auto_chunks(stack.choices, budget))
 
 
 def _is_outer(index: Any) -> bool:

@@ -115,7 +115,9 @@ class ScaledSource:
         return self.stored.pieces(needed)
 
     def auto_chunks(self, choices: Sequence[Choice], budget: int) -> Mapping[int, Any]:
-        return self.stored.auto_chunks(choices, budget)
+        # the budget is for the values, which are wider than what is stored
+        stored = self.stored.dtype.itemsize
+        return self.stored.auto_chunks(choices, budget * stored // max(stored, self.dtype.itemsize))
 
     def __str__(self) -> str:
         return str(self.stored)

@@ -27,6 +27,9 @@ from brainxr.stores.chunks import spans
 # Bytes that are read in one go, and of a block: as for stacks (`stacksource`).
 GROUP_BYTES, BLOCK_BYTES = 16 << 20, 1 << 19
 
+# Bytes of a chunk at least, where each is unpacked from the beginning of the file.
+FROM_START_BYTES = 128 << 20
+
 # Bytes a second: from a warm cache, and unpacked.
 READ_BYTES, UNPACKED_BYTES = 4e9, 2e8
 
@@ -216,6 +219,8 @@ class NiftiSource:
     def auto_chunks(self, choices: Sequence[Choice], budget: int) -> Mapping[int, Any]:
         """As many whole slices as a task can read; of one that is too big, rows."""
         itemsize = max(self.dtype.itemsize, self.stored.itemsize)
+        if self.is_gzipped and not has_index():
+            budget = max(budget, FROM_START_BYTES)
         room = budget // (self.shape[-1] * itemsize)
         chunks: dict[int, Any] = {}
         for axis in reversed(range(len(choices) - 1)):

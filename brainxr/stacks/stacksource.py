@@ -15,7 +15,7 @@ import numpy.typing as npt
 from brainxr.files.archive import KEPT_BYTES
 from brainxr.files.fingerprint import digest_of, fingerprint_of
 from brainxr.files.rows import Rows, Window
-from brainxr.lazy.lazyarray import Choice, PlacedArray
+from brainxr.lazy.lazyarray import Choice, PlacedArray, ascending
 from brainxr.stacks.pages import EVERY_PAGE
 from brainxr.stacks.reader import SliceReader
 from brainxr.stacks.segments import first_rows
@@ -214,13 +214,23 @@ class StackSource:
         return np.asarray(needed[0])
 
     def auto_chunks(self, choices: Sequence[Choice], budget: int) -> Mapping[int, Any]:
-        """As many whole slices as a task can read; of one that is too big, rows."""
+        """As many whole slices as a task can read; of one that is too big, whole strips."""
         rows = 1 if isinstance(choices[1], int) else len(choices[1])
         a_row = self.shape[2] * self.dtype.itemsize
         a_slice = max(1, (self.shape[1] if self.files.unpacks else rows) * a_row)
         if a_slice <= budget or self.files.unpacks:
             return {0: max(1, budget // a_slice)}
-        return {0: 1, 1: max(1, budget // a_row)}
+        return {0: 1, 1: self._bands_of(choices[1], max(1, budget // a_row))}
+
+    def _bands_of(self, choice: Choice, height: int) -> Any:
+        """Sizes of bands of rows, cut where strips are, so that none is decoded twice."""
+        together = self._together
+        needed, _ = ascending(choice)
+        if together == 1 or not isinstance(choice, range):
+            return max(height, together)
+        borders = [*first_rows(needed, max(1, height // together) * together), len(needed)]
+        sizes = tuple(np.diff(borders).tolist())
+        return sizes if choice.step > 0 else sizes[::-1]
 
     def levels(self) -> Sequence[PlacedArray]:
         return ()

@@ -78,7 +78,10 @@ class ChunkedSource:
 
     def bytes_to_read(self, needed: Sequence[Rows]) -> int:
         """Bytes of the chunks, decoded."""
-        return len(self.pieces(needed)) * math.prod(self.chunks) * self.dtype.itemsize
+        counts = [
+            len(np.unique(np.asarray(r) // c)) for r, c in zip(needed, self.chunks, strict=True)
+        ]
+        return math.prod(counts) * math.prod(self.chunks) * self.dtype.itemsize
 
     def pieces(self, needed: Sequence[Rows]) -> npt.NDArray[np.intp]:
         """Numbers of the chunks, counted in C order."""
