@@ -19,6 +19,7 @@ import xarray as xr
 import brainxr
 from brainxr.lazy.daskfold import reduce_stack
 from brainxr.lazy.fold import Moments, fold, reduction
+from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.unloaded import stack_of
 from brainxr.stacks.segments import Segments
 from brainxr.stacks.tiff import Header, read_segment_table
@@ -265,3 +266,61 @@ def test_a_histogram_that_needs_more_is_dasks(make_stack: Any) -> None:
         )
     density = np.histogram(lazy, 9, (0, 256), density=True)[0]
     np.testing.assert_allclose(density, np.histogram(made.values, 9, (0, 256), density=True)[0])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
+@pytest.mark.parametrize("q", [0.5, [0, 0.001, 0.3, 0.5001, 0.999, 1], []])
+def test_quantiles_of_a_volume_are_numpys(
+    make_stack: Any, monkeypatch: Any, dtype: str, q: Any
+) -> None:
+    """Of floats: numpy's own of int8 overflow, and lie outside the values."""
+    monkeypatch.setattr("brainxr.lazy.daskfold.PART_BYTES", 100_000)
+    made = make_stack((5, 300, 501), dtype)
+    vol = brainxr.open(made.path)
+    parts = (
+        (vol, made.values),
+        (vol.transpose("x", "z", "y")[2:, ::-1], made.values[::-1, :, 2:]),
+        (vol[:2, :1, :1], made.values[:2, :1, :1]),
+    )
+    for part, integers in parts:
+        twin = integers.astype(float)
+        found, expected = part.quantile(q), np.quantile(twin, q)
+        assert isinstance(found.data, da.Array)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found.values, expected)
+        percent = np.multiply(q, 100)
+        for function in (np.percentile, np.nanpercentile):
+            lazy = function(part.data, percent)
+            np.testing.assert_array_equal(lazy.compute(), function(twin, percent))
+        np.testing.assert_array_equal(np.nanquantile(part.data, q).compute(), expected)
+        assert float(part.median()) == np.median(part.data).compute() == np.median(twin)
+
+
+def test_quantiles_read_a_volume_once_and_keep_none_of_it(
+    make_stack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = brainxr.open(make_stack((5, 300, 501), "u2").path)
+    monkeypatch.setattr(StackArray, "read", None)
+    assert volume.quantile([0.1, 0.9]).values.shape == (2,)
+
+
+def test_quantiles_of_parts_and_by_other_methods_are_dasks(make_stack: Any) -> None:
+    made = make_stack((5, 7, 11), "u2")
+    volume = brainxr.open(made.path)
+    for dims, axes in (("z", 0), (["y", "x"], (1, 2))):
+        np.testing.assert_allclose(
+            volume.quantile([0.2, 0.7], dims).values, np.quantile(made.values, [0.2, 0.7], axes)
+        )
+    for method in ("lower", "nearest"):
+        found = volume.quantile(0.3, method=method)
+        assert float(found) == np.quantile(made.values, 0.3, method=method)
+    assert float(volume[2].quantile(0.3)) == np.quantile(made.values[2], 0.3)
+    assert float((volume // 2).quantile(0.3)) == np.quantile(made.values // 2, 0.3)
+
+
+def test_what_is_no_quantile_is_refused(shared_stack: Any) -> None:
+    volume = brainxr.open(shared_stack.path)
+    with pytest.raises(ValueError, match=r"between 0 and 1 .* got \[1\.5\]"):
+        volume.quantile(1.5)
+    with pytest.raises(ValueError, match="percentiles: 0 and 100"):
+        np.percentile(volume.data, [5, 101])

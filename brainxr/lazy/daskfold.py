@@ -3,6 +3,7 @@
     vol.max("z") ── np.max(StackDaskArray) ── reduce_stack ──▶ parts of the stack ──▶ merged
     vol.mean(["y", "x"]) ─────────────────────────────────────▶ slice by slice
     np.histogram(vol.data, ...) ──────────────────────────────▶ counts of each value, then bins
+    vol.quantile(...), vol.median() ──────────────────────────▶ counts of each value, then ranks
 
 dask would bring chunks into memory, reduce them, and merge the results; with a fold
 the first two are one, and a task may be as big as is good for the number of tasks.
@@ -39,6 +40,11 @@ _NAMES: Mapping[Callable[..., Any], str] = {
     np.sum: "sum", np.mean: "mean", np.var: "var", np.std: "std",
 }  # fmt: skip
 
+# What a quantile's argument is divided by; of integers, which are never NaN.
+_QUANTILES: Mapping[Callable[..., Any], float] = {
+    np.quantile: 1, np.nanquantile: 1, np.percentile: 100, np.nanpercentile: 100,
+}  # fmt: skip
+
 
 def reduce_stack(
     stack: StackArray, function: Callable[..., Any], arguments: Sequence[Any],
@@ -56,6 +62,12 @@ def reduce_stack(
     """
     if function is np.histogram:
         return _histogram(stack, *arguments, **options)
+    if function in (np.median, np.nanmedian):
+        return _quantile(stack, 0.5, *arguments, **options)
+    if function in _QUANTILES:
+        given = dict(options)
+        q, *rest = arguments or (given.pop("q"),)
+        return _quantile(stack, np.true_divide(q, _QUANTILES[function]), *rest, **given)
     given = dict(zip(("axis",), arguments, strict=False)) | {
         name: value for name, value in options.items() if value is not None
     }
@@ -197,20 +209,65 @@ def _histogram(
     stack: StackArray, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> tuple[da.Array, npt.NDArray[Any]] | None:
     """As `numpy.histogram`, of counts of each value; None where the bins depend on the values."""
-    how = Counts()
     unknown = isinstance(bins, str) or (np.ndim(bins) == 0 and range is None)
-    if unknown or density or weights is not None or not how.takes(stack.dtype):
+    if unknown or density or weights is not None or not _is_counted(stack):
         return None
-    if 0 not in stack.order or stack.size == 0 or any(map(_repeats, stack.choices)):
-        return None
-    parts = _Parts(stack, how, tuple(sorted(stack.order)))
-    lazy = da.from_array(parts, chunks=parts.chunks, meta=np.empty((0, 0), np.int64), asarray=False)
-    values = how.values(stack.dtype)
+    values = Counts().values(stack.dtype)
     edges = np.histogram_bin_edges(values, bins, range)
-    binned: da.Array = lazy.sum(axis=0).map_blocks(
+    binned: da.Array = _counts(stack).map_blocks(
         _in_bins, values, bins, range, dtype=np.int64, chunks=((len(edges) - 1,),)
     )
     return binned, edges
+
+
+def _quantile(
+    stack: StackArray, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False,
+    method: str = "linear", keepdims: Any = False, **others: Any,
+) -> da.Array | None:  # fmt: skip
+    """As `numpy.quantile` of all values, exactly; None where some axes are kept, or by a method."""
+    q = np.asarray(q, np.float64)
+    is_whole = (axes := _axes(axis, stack.ndim)) is not None and len(axes) == stack.ndim
+    unusual = method != "linear" or out is not None or keepdims is True or any(others.values())
+    if unusual or q.ndim > 1 or not is_whole or not _is_counted(stack):
+        return None
+    if not ((q >= 0) & (q <= 1)).all():
+        raise ValueError(
+            f"Quantiles must lie between 0 and 1 (percentiles: 0 and 100); got {q.tolist()}."
+        )
+    values = Counts().values(stack.dtype)
+    ranked: da.Array = _counts(stack).map_blocks(
+        _at_ranks, values, q.ravel(), dtype=np.float64, chunks=((q.size,),)
+    )
+    return ranked if q.ndim else ranked[0]
+
+
+def _at_ranks(
+    counts: npt.NDArray[np.int64], values: npt.NDArray[Any], q: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Quantiles of values that occur so often, rounded as numpy rounds them."""
+    until = np.cumsum(counts)
+    places = (until[-1] - 1) * q
+    below = np.floor(places)
+    # the next one of the last is itself
+    low, high = (
+        values[np.searchsorted(until, np.minimum(rank, until[-1] - 1), side="right")]
+        for rank in (below, below + 1)
+    )
+    step, part = (high - low).astype(np.float64), places - below
+    return np.asarray(np.where(part < 0.5, low + step * part, high - step * (1 - part)))
+
+
+def _is_counted(stack: StackArray) -> bool:
+    """Whether how often each value occurs can be counted by slices."""
+    kind = Counts().takes(stack.dtype)
+    return kind and 0 in stack.order and stack.size > 0 and not any(map(_repeats, stack.choices))
+
+
+def _counts(stack: StackArray) -> Any:
+    """How often each value occurs, in one chunk."""
+    parts = _Parts(stack, Counts(), tuple(sorted(stack.order)))
+    lazy = da.from_array(parts, chunks=parts.chunks, meta=np.empty((0, 0), np.int64), asarray=False)
+    return lazy.sum(axis=0)
 
 
 def _in_bins(
