@@ -18,6 +18,8 @@ ALL = slice(None)
 DOORS = ("dask", "chunks=None", "napari")
 PLANES = ("axial plane", "coronal plane", "sagittal plane")
 REDUCTIONS = ('max("z")', 'mean("z")', "mean()", "std()", "histogram")
+# what is computed voxel by voxel before it is reduced, and so goes through dask's chunks
+COMPUTATIONS = ("where(v > 100).mean()", '(v - mean("z")).std()', '(v // 2).max("z")')
 
 
 def selections(stacks: Stacks, stack: str) -> dict[str, Key]:
@@ -50,7 +52,7 @@ def checker(stacks: Stacks, stack: str, work: str) -> Check:
 @cache
 def _expected(stacks: Stacks, stack: str) -> Mapping[str, Any]:
     keys = selections(stacks, stack)
-    return oracle.expected(stacks.path(stack), keys, REDUCTIONS)
+    return oracle.expected(stacks.path(stack), keys, (*REDUCTIONS, *COMPUTATIONS))
 
 
 def opening(door: str, folder: str) -> Timed:
@@ -92,4 +94,7 @@ def _reduced(vol: Any, work: str) -> Any:
         'mean("z")': lambda: vol.mean("z"),
         "mean()": lambda: vol.mean(),
         "std()": lambda: vol.std(),
+        "where(v > 100).mean()": lambda: vol.where(vol > 100).mean(),
+        '(v - mean("z")).std()': lambda: (vol - vol.mean("z")).std(),
+        '(v // 2).max("z")': lambda: (vol // 2).max("z"),
     }[work]()

@@ -79,12 +79,17 @@ class _Totals:
         total = int((values * self.histogram).sum())
         squares = int((values**2 * self.histogram).sum())
         variance = (squares * count - total**2) / count**2
+        means = np.asarray(self.sum / self.slices)
+        bright = self.histogram * (values > 100)
         return {
             'max("z")': self.largest,
             'mean("z")': self.sum / self.slices,
             "mean()": np.array(total / count),
             "std()": np.array(math.sqrt(variance)),
             "histogram": self.histogram,
+            "where(v > 100).mean()": np.array((values * bright).sum() / bright.sum()),
+            '(v - mean("z")).std()': np.array(math.sqrt(squares / count - (means**2).mean())),
+            '(v // 2).max("z")': self.largest // 2,
         }[name]
 
 

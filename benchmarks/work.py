@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks import limits, oracle
-from benchmarks.doors import ALL, DOORS, PLANES, REDUCTIONS, checker, doing, opening, selections
+from benchmarks.doors import (
+    ALL,
+    COMPUTATIONS,
+    DOORS,
+    PLANES,
+    REDUCTIONS,
+    checker,
+    doing,
+    opening,
+    selections,
+)
 from benchmarks.limits import Key
 from benchmarks.peers import PEERS, Peer
 from benchmarks.pyramids import store_rows
@@ -77,6 +87,8 @@ def _plain_rows(stacks: Stacks) -> Iterator[Row]:
     for name in (*selections(stacks, PLAIN), *REDUCTIONS):
         every = [n for n in PEERS if not PEERS[n].whole or name in WHOLE_STACK_ROWS]
         yield _row(stacks, PLAIN, name, peers=FEW_PEERS if name == "line along z" else every)
+    for name in COMPUTATIONS:
+        yield _row(stacks, PLAIN, name, peers=FEW_PEERS)
 
 
 def _layout_rows(stacks: Stacks) -> Iterator[Row]:
@@ -170,6 +182,9 @@ def _reduce_array(array: Any, work: str) -> Any:
         "mean()": lambda: array.mean().compute(),
         "std()": lambda: array.std().compute(),
         "histogram": lambda: _histogram(array),
+        "where(v > 100).mean()": lambda: _bright_mean(array),
+        '(v - mean("z")).std()': lambda: (array - array.mean(axis=0)).std().compute(),
+        '(v // 2).max("z")': lambda: (array // 2).max(axis=0).compute(),
     }[work]()
 
 
@@ -178,3 +193,10 @@ def _histogram(array: Any) -> Any:
 
     levels = oracle.LEVELS
     return da.histogram(array, bins=levels, range=(0, levels))[0].compute()
+
+
+def _bright_mean(array: Any) -> Any:
+    import dask.array as da
+
+    # float32, as xarray makes it of small integers
+    return da.nanmean(da.where(array > 100, array, np.float32("nan"))).compute()

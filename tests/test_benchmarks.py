@@ -199,7 +199,8 @@ def test_the_oracle_is_numpy_in_memory(stacks: Stacks, volume: np.ndarray) -> No
     for name, times in ((PLAIN, 1), (stacks.tenfold, 10)):
         whole = np.tile(volume, (times, 1, 1))
         keys = doors.selections(stacks, name)
-        found = oracle.expected(stacks.path(name), keys, doors.REDUCTIONS)
+        wanted = (*doors.REDUCTIONS, *doors.COMPUTATIONS)
+        found = oracle.expected(stacks.path(name), keys, wanted)
         for key_name, key in keys.items():
             np.testing.assert_array_equal(found[key_name], whole[key], err_msg=key_name)
         np.testing.assert_array_equal(found['max("z")'], whole.max(0))
@@ -207,6 +208,9 @@ def test_the_oracle_is_numpy_in_memory(stacks: Stacks, volume: np.ndarray) -> No
         assert math.isclose(found["mean()"], whole.mean(), rel_tol=1e-14)
         assert math.isclose(found["std()"], whole.std(), rel_tol=1e-12)
         np.testing.assert_array_equal(found["histogram"], np.bincount(whole.ravel(), minlength=256))
+        np.testing.assert_array_equal(found['(v // 2).max("z")'], (whole // 2).max(0))
+        assert math.isclose(found["where(v > 100).mean()"], whole[whole > 100].mean())
+        assert math.isclose(found['(v - mean("z")).std()'], (whole - whole.mean(0)).std())
 
 
 def test_sizes_differ_so_that_no_swapped_axis_passes(stacks: Stacks) -> None:
