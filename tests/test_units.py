@@ -116,7 +116,16 @@ def test_is_length(unit: Any, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     ("micrometers", "shown"),
-    [(0, "0 µm"), (0.5, "0.5 µm"), (999.5, "999.5 µm"), (-1000, "-1 mm"), (123456, "123.456 mm")],
+    [
+        (0, "0 µm"),
+        (0.004, "4 nm"),
+        (-0.0325, "-32.5 nm"),
+        (0.1, "0.1 µm"),
+        (0.5, "0.5 µm"),
+        (999.5, "999.5 µm"),
+        (-1000, "-1 mm"),
+        (123456, "123.456 mm"),
+    ],
 )
 def test_show_micrometers(micrometers: float, shown: str) -> None:
     assert u.show_micrometers(micrometers) == shown

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any, Protocol, Self, TypeAlias
 
 from brainxr.errors import SliceReadError, StackError
+from brainxr.files.annex import not_fetched
 from brainxr.files.filekinds import refuse_no_file
 
 # Bytes of stretches: first, and the one after the last.
@@ -358,7 +359,8 @@ def open_file(path: str) -> OpenFile:
 def unreadable(path: str, error: OSError) -> str:
     """The message for a file that the system doesn't let us read."""
     if isinstance(error, FileNotFoundError):
-        return f"{path!r} is not there (any more). Restore it, or open the stack again."
+        lost = f"{path!r} is not there (any more). Restore it, or open the stack again."
+        return not_fetched(path) or lost
     if isinstance(error, PermissionError):
         return f"{path!r} may not be read: permission denied. Ask its owner for read access."
     if error.errno == errno.ELOOP:

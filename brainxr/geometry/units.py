@@ -163,11 +163,13 @@ def is_length(unit: object) -> bool:
 
 
 def show_micrometers(micrometers: float) -> str:
-    """A length as a person would write it: µm below a millimetre, else mm.
+    """A length as a person would write it: in nm, µm or mm.
 
-    >>> show_micrometers(100.0), show_micrometers(62000.0)
-    ('100 µm', '62 mm')
+    >>> show_micrometers(100.0), show_micrometers(62000.0), show_micrometers(0.004)
+    ('100 µm', '62 mm', '4 nm')
     """
+    if 0 < abs(micrometers) < 0.1:
+        return f"{micrometers * 1000:.6g} nm"
     if abs(micrometers) < 1000:
         return f"{micrometers:.6g} µm"
     return f"{micrometers / 1000:.6g} mm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainxr.errors import EmptyStackError, MissingExtraError, VolumeError, VolumeReadError
+from brainxr.files.annex import not_fetched
 from brainxr.geometry.grid import OFF_GRID_IN_VOXELS
 from brainxr.nifti.affine import OBLIQUE_IN_VOXELS, apart
 from brainxr.stacks.slices import PathLike
@@ -236,9 +238,11 @@ def _refuse_misnamed(name: str) -> None:
         with open(name, "rb") as file:
             packed = file.read(2) == _GZIP
     except FileNotFoundError as error:
-        raise EmptyStackError(f"There is no file {name!r}. Check its path.") from error
+        raise EmptyStackError(not_fetched(name) or _nowhere(name)) from error
     except OSError as error:
         raise VolumeReadError(f"{name!r} can't be read: {error.strerror}. Restore it.") from error
+    if not packed and (pointer := not_fetched(name)) is not None:
+        raise VolumeReadError(pointer)
     named = name.lower().endswith((".gz", ".mgz"))
     if packed != named:
         found, expected = ("gzip", "none") if packed else ("no gzip", "gzip")
@@ -246,6 +250,19 @@ def _refuse_misnamed(name: str) -> None:
             f"{name!r} has {found} in it, and by its name {expected} is expected. It is broken, or "
             "has another's name: restore it, or name it by what is in it."
         )
+
+
+def _nowhere(name: str) -> str:
+    """Why there is no file of a name: it may be a pattern."""
+    matches = sorted(glob.glob(name)) if glob.has_magic(name) else []
+    if not matches:
+        return f"There is no file {name!r}. Check its path."
+    calls = "\n".join(f"  brainxr.open({path!r})" for path in matches[:8])
+    more = f"\n  ... and {len(matches) - 8} more" if len(matches) > 8 else ""
+    return (
+        f"{name!r} is a pattern, and matches {len(matches)} files that are volumes by themselves. "
+        f"Open the one you mean, or each of them:\n{calls}{more}"
+    )
 
 
 def _refuse_short(found: NiftiHeader) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import tifffile
 
 from brainxr.errors import SliceReadError, StackError
+from brainxr.files.annex import not_fetched
 from brainxr.files.openfile import OpenFile, open_file, truncated, unreadable
 from brainxr.files.rows import Strips
 from brainxr.stacks.ifd import ONE_READ, Entry, read_directory
@@ -154,6 +155,8 @@ def parse_header(file: OpenFile, choice: PageChoice = EVERY_PAGE) -> Header:
     except PermissionError as error:
         raise SliceReadError(unreadable(path, error)) from error
     except Exception as error:  # whatever a damaged file makes of a parser
+        if (pointer := not_fetched(path)) is not None:
+            raise SliceReadError(pointer) from error
         raise SliceReadError(
             f"{path!r} can't be read as TIFF ({_reason(error)}). It is damaged, truncated or of "
             f"another format under a TIFF's name ({size} bytes): restore it, or move it elsewhere."

@@ -280,19 +280,30 @@ def _numbers(version: str) -> list[int]:
 def _no_image(attributes: Mapping[str, Any], where: str) -> str:
     ome = attributes.get("ome", attributes)
     known: Mapping[str, Any] = ome if isinstance(ome, Mapping) else {}
-    for key, noun, inside in (
-        ("plate", "a plate of many images", "one of its wells' fields, for example .../A/1/0"),
-        ("well", "a well of many images", "one of its fields, for example .../0"),
-        ("bioformats2raw.layout", "a collection of images", "one of them, for example .../0"),
-        ("labels", "a group of labels", f"one of them: {shortlist(known.get('labels', []) or [])}"),
+    labels = [str(name) for name in known.get("labels") or ()]
+    for key, noun, inside, first in (
+        ("plate", "a plate of many images", "one of its wells' fields", f"{_well(known)}/0"),
+        ("well", "a well of many images", "one of its fields", "0"),
+        ("bioformats2raw.layout", "a collection of images", "one of them", "0"),
+        ("labels", "a group of labels", f"one of them: {shortlist(labels)}", "".join(labels[:1])),
     ):
         if key in known:
-            return f"{where!r} is {noun}, and not one. Open {inside}."
+            path = f"{where.rstrip('/')}/{first}"
+            example = f"for example brainxr.open({path!r})"
+            return f"{where!r} is {noun}, and not one. Open {inside}, {example}."
     return (
         f"{where!r} is a Zarr group, but no image of OME-Zarr: its attributes have no "
         f"'multiscales' (there are: {shortlist(list(attributes)) or 'none'}). Open the group of an "
         "image inside it, or an array that you know by xarray.open_zarr."
     )
+
+
+def _well(known: Mapping[str, Any]) -> str:
+    """The path of a plate's first well, as its metadata tell it."""
+    try:
+        return str(known["plate"]["wells"][0]["path"])
+    except (KeyError, IndexError, TypeError):
+        return "A/1"
 
 
 def _one_image(multiscales: Any, where: str) -> Mapping[str, Any]:

@@ -58,7 +58,7 @@ CASES = [
     Case("a text as the first slice", _with("slice_0.tif", b"not a picture"),
          Refused("SliceReadError", ("slice_0.tif", "can't be read as TIFF"), "open", found_by="check")),
     Case("a pointer of Git LFS", _with(SIXTH, b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
-         _foreign("can't be read as TIFF")),
+         _foreign("git lfs pull")),
     Case("an empty folder", lambda folder: None,
          Refused("EmptyStackError", ("is empty",), "open"), asks="errors"),
     Case("no such folder", lambda folder: None,
