@@ -80,7 +80,7 @@ def pin(processor: int) -> None:
 
 def scaling(folder: Path, repeats: int) -> dict[str, dict[int, float]]:
     """Median seconds of each doing by number of workers."""
-    stack = _stack(folder / "slices_100um")
+    stack = _stack(folder / "slices_100um_iso")
     found: dict[str, dict[int, list[float]]] = {name: {} for name in DOINGS}
     for count in WORKERS:
         with cluster_of(count) as client:

@@ -100,7 +100,7 @@ def _stack(**options: Any) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         folder.mkdir()
         for number, image in enumerate(twin(), 1):
-            tifffile.imwrite(folder / f"slice_100um_{number:03d}.tif", image, **options)
+            tifffile.imwrite(folder / f"slice_100um_iso_{number:03d}.tif", image, **options)
 
     return write
 

@@ -121,9 +121,9 @@ def values_of(dtype: str) -> npt.NDArray[Any]:
 
 def _slices(**options: Any) -> Callable[[Path, npt.NDArray[Any]], None]:
     def write(folder: Path, values: npt.NDArray[Any]) -> None:
-        (folder / "stack_100um").mkdir()
+        (folder / "stack_100um_iso").mkdir()
         for number, image in enumerate(values, 1):
-            path = folder / "stack_100um" / f"slice_{number}.tif"
+            path = folder / "stack_100um_iso" / f"slice_{number}.tif"
             tifffile.imwrite(path, image, photometric="minisblack", **options)
 
     return write
@@ -131,7 +131,7 @@ def _slices(**options: Any) -> Callable[[Path, npt.NDArray[Any]], None]:
 
 def _pages(**options: Any) -> Callable[[Path, npt.NDArray[Any]], None]:
     def write(folder: Path, values: npt.NDArray[Any]) -> None:
-        name = "stack_100um.ome.tif" if options.get("ome") else "stack_100um.tif"
+        name = "stack_100um_iso.ome.tif" if options.get("ome") else "stack_100um_iso.tif"
         with tifffile.TiffWriter(folder / name, **_of_writer(options)) as writer:
             if options.get("ome") or options.get("imagej"):
                 axes = {"axes": "ZYX"}
@@ -162,9 +162,9 @@ def _of_pages(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _by_pillow(compression: str) -> Callable[[Path, npt.NDArray[Any]], None]:
     def write(folder: Path, values: npt.NDArray[Any]) -> None:
-        (folder / "stack_100um").mkdir()
+        (folder / "stack_100um_iso").mkdir()
         for number, image in enumerate(values, 1):
-            path = folder / "stack_100um" / f"slice_{number}.tif"
+            path = folder / "stack_100um_iso" / f"slice_{number}.tif"
             Image.fromarray(image).save(path, compression=compression)
 
     return write

@@ -73,7 +73,7 @@ SIZES = {
         recoded=40, tile=64, box=48, counts=(128, 1_000, 10_000),
     ),
     "full": Size(
-        "full", "phantom_full_axial_100um", {"z": 1280, "y": 1760, "x": 1760},
+        "full", "phantom_full_axial_100um_iso", {"z": 1280, "y": 1760, "x": 1760},
         recoded=100, tile=256, box=256, counts=(1280, 10_000, 100_000), zoom=5,
     ),
 }  # fmt: skip
@@ -110,7 +110,7 @@ class Stacks:
         """Folder of a stack: the plain one, a layout, or ``"10000 slices"``."""
         ending = ".ome.zarr" if name.endswith(_STORE) else ""
         name = name.replace(", ", "_").replace(" ", "_")
-        return os.path.join(self.root, f"{self.size.name}_{name}_100um{ending}")
+        return os.path.join(self.root, f"{self.size.name}_{name}_100um_iso{ending}")
 
     @property
     def scratch(self) -> str:

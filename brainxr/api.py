@@ -10,6 +10,7 @@ import xarray as xr
 from brainxr.find import find_volume
 from brainxr.geometry.extra_dims import At
 from brainxr.lazy.volume import NAME, Volume
+from brainxr.stacks.positions import Positions
 from brainxr.stacks.slices import PathLike
 from brainxr.stacks.spacing import SpacingLike
 from brainxr.stacks.stack import Missing, Plane
@@ -19,11 +20,12 @@ from brainxr.stores.omezarr import find_image
 def open(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, chunks: Any = "auto",
-    missing: Missing = "keep", inside: str | None = None, level: int | None = None,
-    at: At | None = None, axes: str | None = None, scaled: bool = False,
+    missing: Missing = "keep", number: str | None = None, positions: Positions | None = None,
+    inside: str | None = None, level: int | None = None, at: At | None = None,
+    axes: str | None = None, scaled: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:  # fmt: skip
-    """Open a stack of TIFF slices, a store of OME-Zarr or a NIfTI file as one lazy volume.
+    r"""Open a stack of TIFF slices, a store of OME-Zarr or a NIfTI file as one lazy volume.
 
     Of a stack, only the names of the files and the header of the first one are
     read; of a store, the metadata; of a NIfTI file, the header. Pixels are read when a
@@ -33,10 +35,12 @@ def open(
     Parameters
     ----------
     path : path-like or sequence of these
-        A folder, a glob pattern, one multi-page TIFF, or a list of files. Slices
-        are ordered by their number: the last one that varies between the names. A list of
-        multi-page files is one stack in parts, in the order of the list; a file of a set of
-        OME-TIFF opens the set, ``[file]`` that file alone.
+        A folder, a glob pattern, one multi-page TIFF, or a list of files, which may be
+        the lines of a ``.txt`` or a column of a ``.csv``. Slices of a folder are ordered by
+        their number: the last one that varies between the names. Names that can be ordered
+        in another way are refused. A list keeps its order, at 0, 1, 2, ..., or at its
+        numbers where these rise with it; a list of multi-page files is one stack in parts.
+        A file of a set of OME-TIFF opens the set, ``[file]`` that file alone.
         Or a zip of these, which is read as it is and never unpacked to the disk. Or
         these at a URL that fsspec opens, where ``s_{0000..1279}.tif`` stands for the
         slices of these numbers.
@@ -48,8 +52,10 @@ def open(
         ``100``, ``"0.1 mm"``, ``{"z": "50 µm", "y": 25, "x": 25}``. Default, for
         each axis: what the files say (OME-XML, ImageJ, a resolution in
         centimetres; a dpi is no physical size), else a length in the name of the
-        file or folder (``100um``), else 100 µm with a `SpacingWarning`. Between
-        slices it is the distance of one step in their numbering. A store says it
+        file or folder that says what it is of (``25um_iso``, ``res_0.65um``, ``z5um``),
+        else, between slices, any other length in a name, and 100 µm, each with a
+        `SpacingWarning`. Between slices it is the distance from one number to the next:
+        slices 1, 7, 13 are six times as far apart. A store says it
         itself; one whose axes have no unit is refused unless it is given here. A NIfTI
         file says it in its affine, in millimetres where it names no unit, which gets a
         `SpacingWarning`.
@@ -65,8 +71,18 @@ def open(
         `xarray.open_dataset`, for example ``{"z": 16}``; or None, lazy without dask.
     missing : {"keep", "fill", "raise"}
         What to do about numbers that are missing between the first and the last:
-        keep the true positions of the others, with a `SliceGapWarning`; fill in
+        keep the places of the others, with a `SliceGapWarning`; fill in
         empty slices, which gives a regular grid; or raise.
+    number : str, optional
+        Which number in the names is that of the slice: the word at it (``"z"`` for
+        ``t0_z0004_c1.tif``), or a regular expression with a group, ``r"_(\d+)_488"``. By
+        several groups the slices are ordered in turn, and counted 0, 1, 2, ....
+    positions : str, sequence or mapping, optional
+        Where each slice lies along the stack, in µm where no unit is given: one length a
+        slice (a list, an array, a column of a table), in the slices' order; lengths by the
+        name of the file (a mapping, a pandas Series with names as its index); or a regular
+        expression whose group is a length in the names, ``"bregma_(.*)mm"``. Default: the
+        numbers, or the lengths in names such as ``sec_-0.25mm.tif``.
     inside : str, optional
         Of a zip with more than one stack: a folder, a pattern of names such as
         ``"axial/s_*.tif"``, or one slice in it.
@@ -104,8 +120,8 @@ def open(
     EmptyStackError
         When there is no such path, or no slice in it.
     StackError
-        When the files are no stack: several stacks, numbers that occur twice,
-        RGB, missing slices with ``missing="raise"``.
+        When the files are no stack: several stacks, names that can be ordered in two ways,
+        numbers that occur twice, RGB, missing slices with ``missing="raise"``.
     SliceReadError
         When the first slice can't be read, or a zip is damaged, encrypted or a bomb.
         Later slices are read, and found to be broken or different
@@ -132,8 +148,9 @@ def open(
     >>> slab = vol.sel(z=slice("6 cm", "6.4 cm")).max("z")
     """
     volume = find_volume(
-        path, spacing=spacing, origin=origin, plane=plane, missing=missing, level=level, at=at,
-        axes=axes, scaled=scaled, inside=inside, storage_options=storage_options,
+        path, spacing=spacing, origin=origin, plane=plane, missing=missing, number=number,
+        positions=positions, level=level, at=at, axes=axes, scaled=scaled, inside=inside,
+        storage_options=storage_options,
     )  # fmt: skip
     return _lazily(volume, chunks)
 

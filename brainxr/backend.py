@@ -14,6 +14,7 @@ from brainxr.geometry.extra_dims import At
 from brainxr.lazy.unloaded import lazy
 from brainxr.lazy.volume import NAME
 from brainxr.nifti.header import is_nifti
+from brainxr.stacks.positions import Positions
 from brainxr.stacks.slices import PathLike, is_slice_name
 from brainxr.stacks.spacing import SpacingLike
 from brainxr.stacks.stack import Missing, Plane
@@ -24,21 +25,23 @@ class BrainxrBackend(BackendEntrypoint):
 
     description = "Open a stack of TIFF slices, OME-Zarr or NIfTI as one lazy volume in micrometres"
     open_dataset_parameters = (
-        "filename_or_obj", "drop_variables", "spacing", "origin", "plane", "missing", "inside",
-        "level", "at", "axes", "scaled", "storage_options",
+        "filename_or_obj", "drop_variables", "spacing", "origin", "plane", "missing", "number",
+        "positions", "inside", "level", "at", "axes", "scaled", "storage_options",
     )  # fmt: skip
 
     def open_dataset(  # type: ignore[override]
         self, filename_or_obj: PathLike | Sequence[PathLike], *,
         drop_variables: str | Iterable[str] | None = None,
         spacing: SpacingLike | None = None, origin: SpacingLike | None = None,
-        plane: Plane | None = None, missing: Missing = "keep", inside: str | None = None,
+        plane: Plane | None = None, missing: Missing = "keep", number: str | None = None,
+        positions: Positions | None = None, inside: str | None = None,
         level: int | None = None, at: At | None = None, axes: str | None = None,
         scaled: bool = False, storage_options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:  # fmt: skip
         volume = find_volume(
             filename_or_obj, spacing=spacing, origin=origin, plane=plane, missing=missing,
-            level=level, at=at, axes=axes, scaled=scaled, inside=inside,
+            number=number, positions=positions, level=level, at=at, axes=axes, scaled=scaled,
+            inside=inside,
             storage_options=storage_options,
         )  # fmt: skip
         data = lazy(volume).to_dataset(name=volume.name or NAME)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 import warnings
@@ -14,12 +15,16 @@ import click
 import xarray as xr
 
 import brainxr
+from brainxr.errors import shortlist
 from brainxr.find import find_volume
 from brainxr.geometry.grid import DIMS
 from brainxr.lazy.cost import show_bytes
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.volume import Volume
+from brainxr.stacks.positions import are_by_name
+from brainxr.stacks.slices import by_number, is_slice_name
 from brainxr.stacks.stack import PLANES, Plane, Stack, find_stack
+from brainxr.stacks.tables import read_positions
 from brainxr.stores.ngff import VERSIONS
 from brainxr.stores.omezarr import StoredImage
 from brainxr.stores.storesource import StoreSource
@@ -87,7 +92,14 @@ def main(ctx: click.Context, debug: bool) -> None:
         click.echo(ctx.get_help())
 
 
-_OF_STACKS = ("spacing", "origin", "plane", "missing", "inside", "taken")
+_OF_STACKS = (
+    "spacing", "origin", "plane", "missing", "number", "positions", "inside", "taken",
+)  # fmt: skip
+_PATHS = click.argument("paths", metavar="PATH", nargs=-1, required=True)
+_NUMBER = click.option("--number", help="Number of a slice in its name: 'z', or '_(\\d+)_488'.")
+_POSITIONS = click.option(
+    "--positions", help="Places of the slices: a .csv, or an expression, 'z(.*)mm'."
+)
 _INSIDE = click.option("--inside", help="Of a zip: a folder, pattern or slice in it.")
 _TAKE = click.option(
     "--take", "taken", help="Of a file or store with more axes: 't=0', or by label 'c=DAPI'."
@@ -111,6 +123,8 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--missing", type=click.Choice(["keep", "fill", "raise"]), default="keep",
             help="What to do about missing slices.", show_default=True,
         ),
+        _NUMBER,
+        _POSITIONS,
         _INSIDE,
         _TAKE,
     ):  # fmt: skip
@@ -119,26 +133,30 @@ def _stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @main.command(short_help="Print what a stack, store or file is: shape, spacing, extent, gaps.")
-@click.argument("path")
+@_PATHS
 @_stack_options
-def info(path: str, **options: Any) -> None:
+def info(paths: tuple[str, ...], **options: Any) -> None:
     """Print what brainxr opens: shape, spacing and where it came from, extent, size, gaps."""
-    for label, value in _facts_at(path, _parsed(options)).items():
+    parsed = _parsed(options)
+    for label, value in _facts_at(_source(paths, parsed), parsed).items():
         click.echo(f"{label:<12}{value}")
 
 
 @main.command(short_help="Report all that is wrong with a stack, store or file.")
-@click.argument("path")
+@_PATHS
 @click.option("--deep", is_flag=True, help="Decode every slice, too, and find odd ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("-o", "--output", help="Picture of the values along the stack; looks deeply.")
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
 @_overwrite_option
+@_NUMBER
+@_POSITIONS
 @_INSIDE
 @_TAKE
 def check(
-    path: str, inside: str | None, taken: str | None, deep: bool, as_json: bool,
-    output: str | None, no_progress: bool, overwrite: bool,
+    paths: tuple[str, ...], number: str | None, positions: str | None, inside: str | None,
+    taken: str | None, deep: bool, as_json: bool, output: str | None, no_progress: bool,
+    overwrite: bool,
 ) -> None:  # fmt: skip
     """Read the header of every slice and report all that is wrong.
 
@@ -147,8 +165,10 @@ def check(
     The exit code is 1 when something is wrong or odd.
     """
     target = None if output is None else _picture_target(output, overwrite)
+    names = {"number": number, "positions": _positions(positions)}
     report = brainxr.check(
-        path,
+        _source(paths, names),
+        **names,
         inside=inside,
         at=_places(taken),
         deep=deep or target is not None,
@@ -164,29 +184,33 @@ def check(
 
 
 @main.command(short_help="Print a fingerprint of the voxels and their places.")
-@click.argument("path")
+@_PATHS
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
 @_stack_options
-def checksum(path: str, no_progress: bool, **options: Any) -> None:
+def checksum(paths: tuple[str, ...], no_progress: bool, **options: Any) -> None:
     """Print a fingerprint of the voxels and where they are, the same for a stack and its copies."""
-    volume = brainxr.open(path, **_parsed(options))
-    click.echo(f"{brainxr.checksum(volume, progress=False if no_progress else None)}  {path}")
+    volume = _opened(paths, options)
+    click.echo(
+        f"{brainxr.checksum(volume, progress=False if no_progress else None)}  {' '.join(paths)}"
+    )
 
 
 @main.command()
-@click.argument("path")
+@_PATHS
 @click.option("-o", "--output", default="planes.png", show_default=True, help="Picture to write.")
 @click.option("--at", help="Point of the cuts, for example 'z=62mm,y=8cm'. Default: the middle.")
 @_overwrite_option
 @_stack_options
-def plot(path: str, output: str, at: str | None, overwrite: bool, **options: Any) -> None:
+def plot(
+    paths: tuple[str, ...], output: str, at: str | None, overwrite: bool, **options: Any
+) -> None:
     """Draw the three planes through a point into a picture."""
-    volume = brainxr.open(path, **_parsed(options))
+    volume = _opened(paths, options)
     _save_planes(volume, output, None if at is None else _per_axis(at), overwrite)
 
 
 @main.command()
-@click.argument("path")
+@_PATHS
 @click.option("-o", "--output", default="movie.mp4", show_default=True, help="An .mp4 or .gif.")
 @click.option("--axis", type=click.Choice(DIMS), default="z", show_default=True)
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm'.")
@@ -196,14 +220,14 @@ def plot(path: str, output: str, at: str | None, overwrite: bool, **options: Any
 @_overwrite_option
 @_stack_options
 def movie(
-    path: str, output: str, axis: str, selection: str | None, fps: float, size: int, cmap: str,
-    overwrite: bool, **options: Any,
+    paths: tuple[str, ...], output: str, axis: str, selection: str | None, fps: float, size: int,
+    cmap: str, overwrite: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Make a movie that scrolls through the planes.
 
     Along any axis, with a scale bar and places in mm.
     """
-    volume = _select(brainxr.open(path, **_parsed(options)), selection)
+    volume = _select(_opened(paths, options), selection)
     written = brainxr.movie(
         volume, output, axis, fps=fps, size=size, cmap=cmap, overwrite=overwrite
     )
@@ -211,21 +235,21 @@ def movie(
 
 
 @main.command()
-@click.argument("path")
+@_PATHS
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
 @click.option("--planes", is_flag=True, help="Three linked planes: axial, coronal, sagittal.")
 @click.option("--preview", help="Bytes of what is shown in 3-D, at most, as '512 MB'.")
 @_stack_options
 def view(
-    path: str, selection: str | None, planes: bool, preview: str | None, **options: Any
+    paths: tuple[str, ...], selection: str | None, planes: bool, preview: str | None, **options: Any
 ) -> None:  # fmt: skip
     """Open a stack, or a part of it, in napari."""
-    volume = brainxr.open(path, **_parsed(options))
+    volume = _opened(paths, options)
     brainxr.view(_select(volume, selection), planes=planes, preview=preview, block=True)
 
 
 @main.command(short_help="Write a stack, or a part of it: as a pyramid, slices or NIfTI.")
-@click.argument("source", metavar="SRC")
+@click.argument("sources", metavar="SRC", nargs=-1, required=True)
 @click.argument("target", metavar="DST")
 @click.option("--to", "form", type=click.Choice(list(FORMS)), help="Default: by DST's ending.")
 @click.option("--sel", "selection", help="A part, for example 'z=6cm:6.4cm,y=8cm'.")
@@ -241,7 +265,7 @@ def view(
 @click.option("--overwrite", is_flag=True, help="Replace DST once the new one is complete.")
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
 @_stack_options
-def convert(source: str, target: str, form: str | None, **options: Any) -> None:
+def convert(sources: tuple[str, ...], target: str, form: str | None, **options: Any) -> None:
     """Write SRC, a stack, store or file, or a part of it, to DST.
 
     DST is by its ending an OME-Zarr store, NAME.ome.zarr, or a NIfTI file, NAME.nii.gz or
@@ -258,12 +282,12 @@ def convert(source: str, target: str, form: str | None, **options: Any) -> None:
         raise ValueError(
             f"{others[0]} says nothing of what is written to {target!r}: leave it out."
         )
-    volume = _select(brainxr.open(source, **_parsed(own)), selection)
+    volume = _select(_opened(sources, own), selection)
     click.echo(f"Wrote {getattr(volume.brain, method)(target, **shared, **asked)}")
 
 
 @main.command(short_help="Make coarser levels beside a stack, to look at it.")
-@click.argument("path")
+@_PATHS
 @click.option("--beside", is_flag=True, help="Next to the stack, and not in the user's cache.")
 @click.option("--levels", type=int, help="How many, with the stack. Default: until it is small.")
 @click.option("--method", type=click.Choice(METHODS), default="mean", show_default=True)
@@ -271,12 +295,12 @@ def convert(source: str, target: str, form: str | None, **options: Any) -> None:
 @click.option("--memory", help="What it may take at a time. Default: 1 GiB.")
 @click.option("--no-progress", is_flag=True, help="Without a bar.")
 @_stack_options
-def levels(path: str, **options: Any) -> None:
+def levels(paths: tuple[str, ...], **options: Any) -> None:
     """Make the coarser levels of a stack, by which the viewer zooms; the stack stays as it is."""
     own = {name: options.pop(name) for name in _OF_STACKS}
     progress = not options.pop("no_progress")
     asked = {name: value for name, value in options.items() if value is not None}
-    volume = brainxr.open(path, **_parsed(own))
+    volume = _opened(paths, own)
     click.echo(f"Wrote {volume.brain.build_levels(progress=progress, **asked)}")
 
 
@@ -328,7 +352,7 @@ def demo(output: str, show: bool | None) -> None:
 # --- what is printed --------------------------------------------------------------
 
 
-def _facts_at(path: str, options: Mapping[str, Any]) -> dict[str, str]:
+def _facts_at(path: str | list[str], options: Mapping[str, Any]) -> dict[str, str]:
     volume = find_volume(path, **options)
     if isinstance(volume, Stack):
         return _facts(volume)
@@ -486,7 +510,31 @@ def _one_line(error: Exception) -> str:
 def _parsed(options: Mapping[str, Any]) -> dict[str, Any]:
     lengths = {key: _lengths(options[key]) for key in ("spacing", "origin")}
     others = {key: value for key, value in options.items() if key != "taken"}
-    return {**others, **lengths, "at": _places(options["taken"])}
+    told = {"positions": _positions(options["positions"]), "at": _places(options["taken"])}
+    return {**others, **lengths, **told}
+
+
+def _opened(paths: tuple[str, ...], options: Mapping[str, Any]) -> xr.DataArray:
+    parsed = _parsed(options)
+    return brainxr.open(_source(paths, parsed), **parsed)
+
+
+def _source(paths: tuple[str, ...], options: Mapping[str, Any]) -> str | list[str]:
+    """What is opened: one path, or the slices that a shell made of a pattern, in their order."""
+    if len(paths) == 1:
+        return paths[0]
+    if not all(os.path.isfile(path) and is_slice_name(os.path.basename(path)) for path in paths):
+        raise ValueError(
+            f"{len(paths)} paths are given ({shortlist(paths, 3)}), and only files of slices make "
+            "one volume. Give one folder, file or store, or a pattern in quotes: 'folder/*.tif'."
+        )
+    said = options["number"] is not None or are_by_name(options["positions"])
+    return list(paths) if said else by_number(paths)
+
+
+def _positions(text: str | None) -> Any:
+    """The positions that a .csv holds, or the regular expression as it is."""
+    return read_positions(text) if text is not None and text.lower().endswith(".csv") else text
 
 
 def _places(text: str | None) -> dict[str, int | str] | None:
@@ -570,7 +618,7 @@ def _select(volume: xr.DataArray, selection: str | None) -> xr.DataArray:
 
 def _nearest_plane(volume: xr.DataArray, dim: str, text: str) -> xr.DataArray:
     try:
-        spacing = volume[dim].attrs["spacing"]
+        spacing = volume[dim].attrs.get("spacing")
         return volume.sel({dim: _number_or_text(text)}, method="nearest", tolerance=spacing)
     except KeyError:
         first, last = (float(end) / 1000 for end in volume[dim][[0, -1]])

@@ -93,6 +93,10 @@ class SliceGapWarning(UserWarning):
     """The numbers of the slices have gaps."""
 
 
+class SliceOrderWarning(UserWarning):
+    """A list of slices is not in the order of the numbers in their names."""
+
+
 class SpacingWarning(UserWarning):
     """The spacing is a guess, or two sources of it disagree."""
 

@@ -13,6 +13,7 @@ from brainxr.lazy.volume import Volume
 from brainxr.nifti.header import is_nifti
 from brainxr.nifti.niftivolume import find_nifti
 from brainxr.stacks.farslices import may_be_slices
+from brainxr.stacks.positions import Positions
 from brainxr.stacks.slices import PathLike
 from brainxr.stacks.spacing import SpacingLike
 from brainxr.stacks.stack import Missing, Plane, find_stack
@@ -26,7 +27,8 @@ def find_volume(
     path: PathLike | Sequence[PathLike], *, spacing: SpacingLike | None = None,
     origin: SpacingLike | None = None, plane: Plane | None = None, missing: Missing = "keep",
     level: int | None = None, at: At | None = None, axes: str | None = None,
-    scaled: bool = False, inside: str | None = None,
+    scaled: bool = False, inside: str | None = None, number: str | None = None,
+    positions: Positions | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Volume:  # fmt: skip
     """Find a volume and where its voxels are; the parameters are those of `brainxr.open`.
@@ -35,20 +37,23 @@ def find_volume(
     may be either, both.
     """
     _refuse_far_file(path)
+    own: dict[str, Any] = {
+        "inside": inside, "number": number, "positions": positions, "axes": axes,
+        "scaled": scaled or None,
+    }  # fmt: skip
     if is_nifti(path):
-        _refuse(
-            path, "a file of a volume", level=level, plane=plane, missing=missing, inside=inside,
-            axes=axes, scaled=scaled or None,
-        )  # fmt: skip
+        _refuse(path, "a file of a volume", level=level, plane=plane, missing=missing, **own)
         return find_nifti(path, spacing=spacing, origin=origin, at=at)  # type: ignore[arg-type]
     if is_netcdf(path):
         _refuse(
             path, "a file of xarray's", spacing=spacing, origin=origin, level=level, plane=plane,
-            missing=missing, inside=inside, axes=axes, scaled=scaled or None,
+            missing=missing, **own,
         )  # fmt: skip
         return find_dataset(path, at=at)  # type: ignore[arg-type]
     placed = {"spacing": spacing, "origin": origin, "storage_options": storage_options}
-    said_slices = any([plane, inside is not None, axes, scaled, missing != "keep"])
+    said_slices = (
+        plane is not None or missing != "keep" or any(value is not None for value in own.values())
+    )
     if may_be_image(path, said_slices):
         _refuse_of_slices(path, said_slices)
         return _find_image(path, level, at, placed)
@@ -56,8 +61,8 @@ def find_volume(
         raise StackError(
             f"{_told(path)!r} is not a Zarr store, and only these have 'level'. Leave it out."
         )
-    options = {"plane": plane, "missing": missing, "inside": inside, "at": at, "axes": axes}
-    return find_stack(path, scaled=scaled, **options, **placed)  # type: ignore[arg-type]
+    options = {"plane": plane, "missing": missing, "at": at, **own, "scaled": scaled}
+    return find_stack(path, **options, **placed)  # type: ignore[arg-type]
 
 
 def _find_image(path: Any, level: int | None, at: At | None, placed: Mapping[str, Any]) -> Volume:
@@ -114,13 +119,17 @@ def _refuse_of_slices(path: Any, said_slices: bool) -> None:
     if said_slices:
         raise StoreError(
             f"{_told(path)!r} is a Zarr store, whose axes have names and which has no slices: "
-            "leave out plane, missing, inside, axes and scaled."
+            "leave out plane, missing, inside, number, positions, axes and scaled."
         )
 
 
 def _refuse(path: object, what: str, **options: Any) -> None:
     """Refuse options that are for something else."""
-    given = [name for name, value in options.items() if value not in (None, "keep")]
+    given = [
+        name
+        for name, value in options.items()
+        if value is not None and not (isinstance(value, str) and value == "keep")
+    ]
     if given:
         raise VolumeError(
             f"{path!r} is {what}, for which {given[0]}= has no meaning: leave it out."

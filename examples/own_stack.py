@@ -9,7 +9,7 @@ import tifffile
 import brainxr
 
 with tempfile.TemporaryDirectory() as root:
-    folder = Path(root, "bead_5um_axial")
+    folder = Path(root, "bead_5um_iso_axial")
     folder.mkdir()
     # a bright bead of 40 µm radius, its centre at z = 100, y = 150, x = 200 µm
     z, y, x = np.meshgrid(*(np.arange(n) * 5.0 for n in (41, 61, 81)), indexing="ij")

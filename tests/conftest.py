@@ -113,7 +113,7 @@ MakeStack = Callable[..., MadeStack]
 
 def make_stack_in(
     parent: Path, shape: tuple[int, int, int] = (5, 7, 11), dtype: Any = "u2", *,
-    folder: str = "stack_100um", name: str = "slice_{:03d}.tif",
+    folder: str = "stack_100um_iso", name: str = "slice_{:03d}.tif",
     numbers: Sequence[int] | None = None, values: Any = None, like_libtiff: bool = False,
     described: bool = False, **options: Any,
 ) -> MadeStack:  # fmt: skip

@@ -582,7 +582,7 @@ def placed(make_stack: MakeStack) -> str:
         "imagej": True, "resolution": (1 / 50, 1 / 50), "metadata": {"unit": "um", "spacing": 50.0},
     }  # fmt: skip
     values = np.random.default_rng(0).integers(1, 255, (24, 36, 42), "u1").repeat(2, 2)
-    return make_stack(folder="looked_50um", shape=values.shape, values=values, **options).path
+    return make_stack(folder="looked_50um_iso", shape=values.shape, values=values, **options).path
 
 
 @pytest.mark.window

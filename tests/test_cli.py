@@ -37,7 +37,7 @@ def brainxr(*arguments: object, **environment: str) -> subprocess.CompletedProce
 
 def test_info(make_stack: MakeStack) -> None:
     numbers = [1, 2, 3, 6, 7]
-    made = make_stack((5, 7, 11), numbers=numbers, folder="coronal_50um")
+    made = make_stack((5, 7, 11), numbers=numbers, folder="coronal_50um_iso")
     done = brainxr("info", made.path, "--spacing", "y=0.1mm")
     assert done.returncode == 0
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
@@ -95,8 +95,8 @@ def anything(make_stack: MakeStack, tmp_path: Path, request: Any) -> Iterator[st
         target = str(zip_of(made, tmp_path / "a.zip"))
     else:
         memory = fsspec.filesystem("memory")
-        memory.put(made.path, "/lab/stack_100um", recursive=True)
-        target = "memory://lab/stack_100um"
+        memory.put(made.path, "/lab/stack_100um_iso", recursive=True)
+        target = "memory://lab/stack_100um_iso"
     yield target
     if request.param == "memory":
         memory.rm("/lab", recursive=True)
@@ -203,7 +203,7 @@ def test_check(make_stack: MakeStack) -> None:
 
 def test_a_zip(make_stack: MakeStack, tmp_path: Path) -> None:
     """Every command opens it alike; in one process, which saves most of the time."""
-    path, store = tmp_path / "brain_100um.zip", tmp_path / "b.ome.zarr"
+    path, store = tmp_path / "brain_100um_iso.zip", tmp_path / "b.ome.zarr"
     made = [make_stack((n, 7, 11), folder=name) for n, name in ((5, "a"), (6, "b"))]
     zip_of(made[0], path, "deflated", "a/")
     zip_of(made[1], path, "stored", "b/", mode="a", debris=False)
@@ -247,7 +247,7 @@ def test_movie(stack: MadeStack, tmp_path: Path) -> None:
 
 
 def test_sample_and_demo(tmp_path: Path) -> None:
-    folder = tmp_path / "head_1mm"
+    folder = tmp_path / "head_1mm_iso"
     done = brainxr("sample", "phantom", folder, "--shape", "z=8,y=12,x=10")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(folder)
@@ -381,3 +381,72 @@ def test_levels(make_stack: MakeStack) -> None:
     done = brainxr("levels", made.path, "--beside", "--levels", "2", "--no-progress")
     assert done.stdout == f"Wrote {store}\n", done.stderr
     assert zarr.open_array(f"{store}/1", mode="r").shape == (6, 10, 9)
+
+
+# --- names, numbers and positions ------------------------------------------------------
+
+
+def test_a_pattern_that_the_shell_expands(make_stack: MakeStack, tmp_path: Path) -> None:
+    """Slices in the order of their numbers, though a shell lists 10 before 2."""
+    made = make_stack((12, 5, 6), name="s_{}.tif")
+    paths = sorted(map(str, made.paths))
+    assert paths[1].endswith("s_10.tif")
+    store = tmp_path / "a.ome.zarr"
+    done = CliRunner().invoke(main, ["convert", *paths, str(store), "--no-progress"])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(open_volume(store).values, made.values)
+    info = CliRunner().invoke(main, ["info", *paths])
+    assert "size        720 B in 12 files" in info.output
+    assert "gaps        none" in info.output
+    assert "12 slices" in CliRunner().invoke(main, ["check", *paths]).output
+    checked = CliRunner().invoke(main, ["checksum", *paths]).output.split()[0]
+    assert checked == CliRunner().invoke(main, ["checksum", made.path]).output.split()[0]
+
+
+def test_paths_that_make_no_volume(make_stack: MakeStack) -> None:
+    done = CliRunner().invoke(main, ["info", make_stack().path, "other"])
+    assert done.exit_code == 1
+    assert "2 paths are given" in done.output
+    assert "or a pattern in quotes: 'folder/*.tif'" in done.output
+
+
+def test_number_and_positions(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack((3, 5, 6), name="a_{}.tif")
+    for path, name in zip(made.paths, ("s3_x1", "s1_x2", "s2_x3"), strict=True):
+        path.rename(path.with_name(f"{name}.tif"))
+    refused = CliRunner().invoke(main, ["info", made.path])
+    assert refused.exit_code == 1
+    assert "can be read in 2 ways" in refused.output
+    several = CliRunner().invoke(main, ["info", *sorted(map(str, made.folder.iterdir()))])
+    assert several.exit_code == 1
+    assert "can be read in 2 ways" in several.output
+    paths = sorted(map(str, made.folder.iterdir()))
+    assert CliRunner().invoke(main, ["info", *paths, "--number", "x"]).exit_code == 0
+    done = CliRunner().invoke(main, ["checksum", made.path, "--number", "x"])
+    expected = CliRunner().invoke(main, ["checksum", made.path, "--number", r"_x(\d+)"])
+    assert done.output.split()[0] == expected.output.split()[0]
+    other = CliRunner().invoke(main, ["checksum", made.path, "--number", "s"])
+    assert done.output.split()[0] != other.output.split()[0]
+    table = tmp_path / "places.csv"
+    table.write_text("file,z (mm)\ns3_x1.tif,0.5\ns1_x2.tif,1\ns2_x3.tif,1.5\n")
+    told = CliRunner().invoke(main, ["info", made.path, "--positions", str(table)])
+    assert (
+        "spacing     z 500, y 100, x 100 µm (from z: positions; y, x: name '100um')" in told.output
+    )
+    assert "extent      z 0.25 to 1.75" in told.output
+    said = CliRunner().invoke(main, ["info", made.path, "--positions", "x(.*)"])
+    assert "spacing     z 1, y 100, x 100 µm" in said.output
+    assert CliRunner().invoke(main, ["check", made.path, "--number", "x"]).exit_code == 0
+    assert CliRunner().invoke(main, ["check", made.path, "--positions", str(table)]).exit_code == 0
+    output = tmp_path / "planes.png"
+    drawn = CliRunner().invoke(main, ["plot", made.path, "--number", "x", "-o", str(output)])
+    assert drawn.exit_code == 0, drawn.output
+    assert output.exists()
+
+
+def test_a_file_of_paths(make_stack: MakeStack, tmp_path: Path) -> None:
+    made = make_stack()
+    (tmp_path / "list.txt").write_text("\n".join(map(str, made.paths)))
+    done = CliRunner().invoke(main, ["info", str(tmp_path / "list.txt")])
+    assert f"source      {made.path}" in done.output
+    assert "shape       z 5 x y 7 x x 11" in done.output

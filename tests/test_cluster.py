@@ -191,12 +191,12 @@ def test_a_folder_that_workers_dont_see(
     client: Client, out_of_sight: Path, tmp_path: Path, name: str
 ) -> None:
     make_stack_in(tmp_path, (9, 91, 57))
-    volume = brainxr.open(out_of_sight / "stack_100um")
+    volume = brainxr.open(out_of_sight / "stack_100um_iso")
     (tmp_path / "target").mkdir()
     with pytest.raises(OSError, match="is not to be seen by the host") as caught:
         VERBS[name](volume, tmp_path / "target")
     message = str(caught.value)
-    assert "'/proc/self/cwd/stack_100um' is not to be seen by the host" in message
+    assert "'/proc/self/cwd/stack_100um_iso' is not to be seen by the host" in message
     assert "Mount the folder under this same path on every host of the cluster" in message
     assert "or open the volume by a URL" in message
     assert not [n for n in os.listdir(tmp_path / "target") if not n.startswith(".")]

@@ -723,8 +723,8 @@ def test_memory_is_bounded_whatever_the_number_of_slices(
 ) -> None:
     # 77 MB of noise, which can't be compressed much, and five times the same
     values = np.random.default_rng(0).integers(0, 4000, (128, 600, 500), "u2")
-    few = make_stack(values.shape, values=values, folder="few_100um", compression=compression)
-    many = tmp_path / "many_100um"
+    few = make_stack(values.shape, values=values, folder="few_100um_iso", compression=compression)
+    many = tmp_path / "many_100um_iso"
     many.mkdir()
     for i in range(5 * 128):
         os.link(few.paths[i % 128], many / f"slice_{i:03d}.tif")

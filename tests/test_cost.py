@@ -123,7 +123,7 @@ def test_work_that_needs_more_memory_is_refused_before_it_begins(
         with bytes_read() as counted, pytest.raises(brainxr.TooBigError):
             work()  # by now everything is imported
         assert counted.count < 100_000, message  # headers, and no voxels
-        assert os.listdir() == ["stack_100um"], message
+        assert os.listdir() == ["stack_100um_iso"], message
 
 
 def _preview(vol: Any) -> Preview:

@@ -62,7 +62,7 @@ def made(folder: Path) -> MadeStack:
 @pytest.fixture(scope="module")
 def big(folder: Path) -> MadeStack:
     """Forty slices of 300 x 500, each of 300 kB."""
-    made = make_stack_in(folder, (40, 300, 500), folder="big_100um")
+    made = make_stack_in(folder, (40, 300, 500), folder="big_100um_iso")
     for how in ("stored", "deflated"):
         zip_of(made, folder / f"{how}.zip", how)
     return made
@@ -78,7 +78,7 @@ def url_of(web: Web, made: MadeStack) -> str:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_as_from_a_folder(web: Web, made: MadeStack, door: str) -> None:
-    twin = made.twin(source=f"{web.url}/stack_100um", spacing_source="name '100um'")
+    twin = made.twin(source=f"{web.url}/stack_100um_iso", spacing_source="name '100um'")
     volume = DOORS[door](url_of(web, made))
     xr.testing.assert_identical(volume.compute(), twin)
     for name, select in SELECTIONS.items():
@@ -96,7 +96,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(web: Web, folder: Path, layout: str) -> None:
-    name = f"{layout.replace(' ', '_')}_100um"
+    name = f"{layout.replace(' ', '_')}_100um_iso"
     made = make_stack_in(folder, (6, 37, 45), folder=name, **LAYOUTS[layout])
     volume = brainxr.open(url_of(web, made))
     for select in (lambda v: v, lambda v: v[:, 3], lambda v: v[::-2, 1::3, ::5], lambda v: v[2:4]):
@@ -107,8 +107,10 @@ def test_layouts(web: Web, folder: Path, layout: str) -> None:
 def test_pages_of_one_file(web: Web, folder: Path) -> None:
     values = np.arange(6 * 210 * 170, dtype="u2").reshape(6, 210, 170)
     for name, options in {"plain": {}, "packed": {"compression": "zlib"}}.items():
-        tifffile.imwrite(folder / f"{name}_100um.tif", values, photometric="minisblack", **options)
-        volume = brainxr.open(f"{web.url}/{name}_100um.tif")
+        tifffile.imwrite(
+            folder / f"{name}_100um_iso.tif", values, photometric="minisblack", **options
+        )
+        volume = brainxr.open(f"{web.url}/{name}_100um_iso.tif")
         for select in (lambda v: v[::-2, 4], lambda v: v[:, 3:9, ::5], lambda v: v):
             np.testing.assert_array_equal(select(volume).values, select(values))
         np.testing.assert_array_equal(volume.max("z").values, values.max(0))
@@ -140,7 +142,7 @@ def test_a_coronal_plane_is_a_row_of_each_slice(web: Web, big: MadeStack) -> Non
 
 def test_a_strided_plane_far_apart(web: Web, folder: Path) -> None:
     """Rows with more between them than is worth to fetch, all at a time."""
-    made = make_stack_in(folder, (2, 40, 10_000), folder="wide_100um")
+    made = make_stack_in(folder, (2, 40, 10_000), folder="wide_100um_iso")
     volume = brainxr.open(url_of(web, made))
     volume[:, 0].compute()
     web.forget()
@@ -148,11 +150,13 @@ def test_a_strided_plane_far_apart(web: Web, folder: Path) -> None:
     assert [count for *_, count in web.asked] == [20_000] * 4
 
 
-@pytest.mark.parametrize("door", ["{}/{}.zip", "zip::{}/{}.zip", "zip://brain_100um::{}/{}.zip"])
+@pytest.mark.parametrize(
+    "door", ["{}/{}.zip", "zip::{}/{}.zip", "zip://brain_100um_iso::{}/{}.zip"]
+)
 @pytest.mark.parametrize("how", ["stored", "deflated"])
 def test_a_zip(web: Web, big: MadeStack, how: str, door: str) -> None:
     volume = brainxr.open(door.format(web.url, how))
-    assert volume.attrs["source"] == f"{web.url}/{how}.zip/brain_100um"
+    assert volume.attrs["source"] == f"{web.url}/{how}.zip/brain_100um_iso"
     assert len(web.asked) <= 6
     assert web.bytes < 700_000
     for select in (lambda v: v[:, 100], lambda v: v[::-7, ::20, ::3], lambda v: v.max("z").values):
@@ -169,7 +173,7 @@ def test_a_zip(web: Web, big: MadeStack, how: str, door: str) -> None:
 
 def test_small_members_of_a_zip_are_one_request(web: Web, folder: Path, made: MadeStack) -> None:
     zip_of(made, folder / "small.zip")
-    volume = brainxr.open(f"{web.url}/small.zip/brain_100um")
+    volume = brainxr.open(f"{web.url}/small.zip/brain_100um_iso")
     volume[:, 2].compute()
     web.forget()
     np.testing.assert_array_equal(volume[:, 3].values, made.values[:, 3])
@@ -185,11 +189,11 @@ def test_a_table_of_a_zip_travels(web: Web, big: MadeStack) -> None:
 
 
 def test_gaps_are_filled(web: Web, folder: Path) -> None:
-    made = make_stack_in(folder, numbers=[1, 2, 5], folder="gap_100um")
+    made = make_stack_in(folder, numbers=[1, 2, 5], folder="gap_100um_iso")
     with pytest.warns(brainxr.SliceGapWarning, match="2 of 5 slices are missing in 'http"):
-        volume = brainxr.open(f"{web.url}/gap_100um")
+        volume = brainxr.open(f"{web.url}/gap_100um_iso")
     np.testing.assert_array_equal(volume.values, made.values[[0, 1, 4]])
-    volume = brainxr.open([f"{web.url}/gap_100um/{p.name}" for p in made.paths], missing="fill")
+    volume = brainxr.open([f"{web.url}/gap_100um_iso/{p.name}" for p in made.paths], missing="fill")
     for _ in range(2):
         np.testing.assert_array_equal(volume[:, 3].values, made.values[:, 3])
 
@@ -211,9 +215,9 @@ def test_levels(web: Web, made: MadeStack, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_folder_that_is_listed(web: Web, made: MadeStack) -> None:
-    for url in ("stack_100um", "stack_100um/", "stack_100um/slice_*.tif"):
+    for url in ("stack_100um_iso", "stack_100um_iso/", "stack_100um_iso/slice_*.tif"):
         np.testing.assert_array_equal(brainxr.open(f"{web.url}/{url}").values, made.values)
-    done = CliRunner().invoke(main, ["info", f"{web.url}/stack_100um"])
+    done = CliRunner().invoke(main, ["info", f"{web.url}/stack_100um_iso"])
     assert (done.exit_code, done.stderr) == (0, "")
     assert "z 5 x y 7 x x 11" in done.stdout
 
@@ -221,18 +225,18 @@ def test_a_folder_that_is_listed(web: Web, made: MadeStack) -> None:
 def test_a_folder_that_is_not(web: Web, made: MadeStack) -> None:
     web.lists = False
     with pytest.raises((SliceReadError, EmptyStackError), match="Most web servers don't") as raised:
-        brainxr.open(f"{web.url}/stack_100um")
-    assert f"such as '{web.url}/stack_100um/slice_{{0000..1279}}.tif'" in str(raised.value)
+        brainxr.open(f"{web.url}/stack_100um_iso")
+    assert f"such as '{web.url}/stack_100um_iso/slice_{{0000..1279}}.tif'" in str(raised.value)
     np.testing.assert_array_equal(brainxr.open(url_of(web, made)).values, made.values)
 
 
 def test_lists(web: Web, made: MadeStack) -> None:
-    urls = [f"{web.url}/stack_100um/{path.name}" for path in made.paths]
-    np.testing.assert_array_equal(brainxr.open(urls[::-1]).values, made.values)
+    urls = [f"{web.url}/stack_100um_iso/{path.name}" for path in made.paths]
+    np.testing.assert_array_equal(brainxr.open(urls[::-1]).values, made.values[::-1])
     with pytest.raises(StackError, match=r"1 of 6 items of the list are no URLs: /a/s_1.tif"):
         brainxr.open([*urls, "/a/s_1.tif"])
     with pytest.raises(StackError, match=r"lead to 2 places: .*http://elsewhere"):
-        brainxr.open([*urls, "http://elsewhere/stack_100um/slice_9.tif"])
+        brainxr.open([*urls, "http://elsewhere/stack_100um_iso/slice_9.tif"])
     with pytest.raises(StackError, match=r"a.png: no TIFF by its name"):
         brainxr.open([*urls, f"{web.url}/a.png"])
     with pytest.raises(EmptyStackError, match=r"There is nothing at 'http.*/nowhere/s_1.tif'"):
@@ -242,7 +246,7 @@ def test_lists(web: Web, made: MadeStack) -> None:
     with pytest.raises(StackError, match="has 2 ranges of numbers"):
         brainxr.open(f"{web.url}/{{1..2}}/s_{{1..9}}.tif")
     with pytest.raises(StackError, match=r"is no zip by its name, .* inside='a'"):
-        brainxr.open(f"{web.url}/stack_100um", inside="a")
+        brainxr.open(f"{web.url}/stack_100um_iso", inside="a")
     with pytest.raises(StackError, match="pattern in the name of a folder"):
         brainxr.open(f"{web.url}/stack_*/slice_*.tif")
 
@@ -262,24 +266,24 @@ def test_numbers_with_and_without_zeros() -> None:
 def test_memory(made: MadeStack) -> None:
     memory = fsspec.filesystem("memory")
     for path in made.paths:
-        memory.pipe_file(f"/far_100um/{path.name}", path.read_bytes())
-    memory.pipe_file("/far_100um/._slice_001.tif", b"Mac")
-    for url in ("far_100um", "far_100um/slice_{001..005}.tif", "far_100um/*.tif"):
+        memory.pipe_file(f"/far_100um_iso/{path.name}", path.read_bytes())
+    memory.pipe_file("/far_100um_iso/._slice_001.tif", b"Mac")
+    for url in ("far_100um_iso", "far_100um_iso/slice_{001..005}.tif", "far_100um_iso/*.tif"):
         volume = brainxr.open(f"memory://{url}")
         np.testing.assert_array_equal(volume.values, made.values)
-    memory.pipe_file("/far_100um/other_1.tif", b"x")
+    memory.pipe_file("/far_100um_iso/other_1.tif", b"x")
     with pytest.raises(
-        StackError, match=r"brainxr.open\('memory://far_100um/slice_\[0-9\]\*.tif'\)"
+        StackError, match=r"brainxr.open\('memory://far_100um_iso/slice_\[0-9\]\*.tif'\)"
     ):
-        brainxr.open("memory://far_100um")
-    memory.rm("/far_100um", recursive=True)
+        brainxr.open("memory://far_100um_iso")
+    memory.rm("/far_100um_iso", recursive=True)
 
 
 # --- what is wrong ------------------------------------------------------------------
 
 
 def test_a_slice_that_is_not_there(web: Web, folder: Path) -> None:
-    made = make_stack_in(folder, folder="lost_100um")
+    made = make_stack_in(folder, folder="lost_100um_iso")
     volume = brainxr.open(url_of(web, made))
     made.paths[2].unlink()
     made.paths[3].write_bytes(made.paths[3].read_bytes()[:-3])
@@ -371,8 +375,8 @@ def test_secrets_are_shown_to_nobody(
     options = {"headers": {"X-Key": "SECRETKEY"}}
     user = web.url.replace("://", "://me:SECRETWORD@")
     sources = [
-        f"{user}/stack_100um/slice_{{001..005}}.tif?token=SECRETSIGN",
-        [f"{user}/stack_100um/{p.name}?token=SECRETSIGN" for p in made.paths],
+        f"{user}/stack_100um_iso/slice_{{001..005}}.tif?token=SECRETSIGN",
+        [f"{user}/stack_100um_iso/{p.name}?token=SECRETSIGN" for p in made.paths],
         f"{user}/secret.zip?token=SECRETSIGN",
     ]
     for source in sources:
@@ -414,7 +418,7 @@ def bucket(made: MadeStack, folder: Path) -> Iterator[dict[str, Any]]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         files = s3fs.S3FileSystem(**options)
         files.mkdir("slices")
-        files.put(made.path, "slices/stack_100um", recursive=True)
+        files.put(made.path, "slices/stack_100um_iso", recursive=True)
         files.put(str(zip_of(made, folder / "s3.zip")), "slices/s3.zip")
         yield options
     server.stop()
@@ -431,8 +435,8 @@ def test_s3(made: MadeStack, bucket: dict[str, Any], monkeypatch: pytest.MonkeyP
         return await original(self, method, *arguments, **options)
 
     monkeypatch.setattr(S3FileSystem, "_call_s3", counting)
-    volume = brainxr.open("s3://slices/stack_100um/*.tif", storage_options=bucket)
-    assert volume.attrs["source"] == "s3://slices/stack_100um"
+    volume = brainxr.open("s3://slices/stack_100um_iso/*.tif", storage_options=bucket)
+    assert volume.attrs["source"] == "s3://slices/stack_100um_iso"
     assert Counter(method for method, _ in asked) == {"list_objects_v2": 1, "get_object": 1}
     asked.clear()
     np.testing.assert_array_equal(volume[:, 3].values, made.values[:, 3])
@@ -443,7 +447,7 @@ def test_s3(made: MadeStack, bucket: dict[str, Any], monkeypatch: pytest.MonkeyP
     spans = [method_range.removeprefix("bytes=").split("-") for _, method_range in asked]
     assert [int(stop) - int(start) + 1 for start, stop in spans] == [22] * 5
     np.testing.assert_array_equal(
-        brainxr.open("s3://slices/stack_100um", storage_options=bucket).values, made.values
+        brainxr.open("s3://slices/stack_100um_iso", storage_options=bucket).values, made.values
     )
     np.testing.assert_array_equal(
         brainxr.open("s3://slices/s3.zip", storage_options=bucket).values, made.values

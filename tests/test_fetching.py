@@ -25,7 +25,7 @@ import brainxr
 from brainxr.cli import main
 from brainxr.samples import datasets, download, fetching
 
-NAME = "Little_100um_Coronal_Images.zip"
+NAME = "Little_100um_iso_Coronal_Images.zip"
 
 StartMirror = Callable[..., Mirror]
 

@@ -261,7 +261,7 @@ def test_in_three_dimensions_a_layer_is_its_volume(
 @pytest.fixture
 def broken(make_stack: MakeStack) -> tuple[xr.DataArray, str]:
     """A volume, and its slice that is no more than a header."""
-    made = make_stack(SHAPE, folder="broken_100um")
+    made = make_stack(SHAPE, folder="broken_100um_iso")
     made.paths[16].write_bytes(made.paths[16].read_bytes()[:300])
     return brainxr.open(made.path, spacing=SPACING), str(made.paths[16])
 
@@ -307,7 +307,7 @@ def test_a_box_in_three_dimensions(
 ) -> None:
     """Drawn within half a voxel of the preview of where it lies."""
     values = bright(vol).values
-    made = make_stack(SHAPE, folder="box_100um", values=values)
+    made = make_stack(SHAPE, folder="box_100um_iso", values=values)
     data = kind(brainxr.open(made.path, spacing=SPACING))
     viewer = shown(data, contrast_limits=(0, 1000), preview=PREVIEW)
     others = [axis for axis in range(3) if axis != across]

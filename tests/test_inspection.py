@@ -148,16 +148,16 @@ def test_gaps_keep_their_places(make_stack: MakeStack) -> None:
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_pages_of_one_file(tmp_path: Path, compression: Any) -> None:
-    path = tmp_path / "brain_100um.tif"
+    path = tmp_path / "brain_100um_iso.tif"
     tifffile.imwrite(path, damaged(), compression=compression, photometric="minisblack")
     report: Any = brainxr.check(path, deep=True)
     assert {f.number: f.kind for f in report.odd} == ODD
-    assert report.odd[0].file == "brain_100um.tif#4"
+    assert report.odd[0].file == "brain_100um_iso.tif#4"
 
 
 def test_a_coronal_stack(make_stack: MakeStack) -> None:
     report: Any = brainxr.check(
-        make_stack(SHAPE, values=damaged(), folder="coronal_100um").path, deep=True
+        make_stack(SHAPE, values=damaged(), folder="coronal_100um_iso").path, deep=True
     )
     assert report.axis == "y"
     assert {f.number - 1: f.kind for f in report.odd} == ODD

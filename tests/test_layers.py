@@ -172,7 +172,7 @@ def test_contrast_of_a_stack_with_dark_ends(make_stack: MakeStack, chunks: str |
     made.values[:12] = made.values[28:] = 0
     for path, image in zip(made.paths, made.values, strict=True):
         image.tofile(path.with_suffix(".raw"))
-    dark = make_stack((40, 30, 20), folder="dark_100um", values=made.values)
+    dark = make_stack((40, 30, 20), folder="dark_100um_iso", values=made.values)
     _, kwargs, _ = image_layer(brainxr.open(dark.path, chunks=chunks))
     low, high = kwargs["contrast_limits"]
     assert made.values[12:28].min() <= low < high <= made.values.max()
@@ -213,8 +213,8 @@ def test_own_arguments_win_and_spare_the_reading(vol: xr.DataArray, monkeypatch)
 
 
 def test_name_tells_stack_and_place(vol: xr.DataArray) -> None:
-    assert image_layer(vol)[1]["name"] == "stack_100um"
-    assert image_layer(vol.sel(z="1.2 mm"))[1]["name"] == "stack_100um, z = 1.2 mm"
+    assert image_layer(vol)[1]["name"] == "stack_100um_iso"
+    assert image_layer(vol.sel(z="1.2 mm"))[1]["name"] == "stack_100um_iso, z = 1.2 mm"
 
 
 def test_gaps_along_two_axes(vol: xr.DataArray) -> None:

@@ -138,7 +138,7 @@ def test_the_place_and_the_bar_are_written(tmp_path: Path) -> None:
 
 def test_missing_voxels_are_hatched_and_slices_left_out(make_stack: MakeStack, tmp_path) -> None:
     numbers = [1, 2, 3, 7, 8, 9]
-    made = make_stack((0, 40, 50), numbers=numbers, folder="gap_1mm", dtype="u1")
+    made = make_stack((0, 40, 50), numbers=numbers, folder="gap_1mm_iso", dtype="u1")
     with pytest.warns(brainxr.SliceGapWarning):
         vol = brainxr.open(made.path)
     assert len(decoded(brainxr.movie(vol, tmp_path / "z.gif", size=100))[1]) == 6

@@ -37,7 +37,7 @@ SPACING = {"z": 100.0, "y": 50.0, "x": 25.0}
 
 @pytest.fixture
 def made(make_stack: MakeStack) -> MadeStack:
-    return make_stack((9, 24, 40), folder="brain_50um")
+    return make_stack((9, 24, 40), folder="brain_50um_iso")
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_what_brainxr_opens_is_read(
     made: MadeStack, vol: xr.DataArray, make_stack: MakeStack, tmp_path: Path
 ) -> None:
     store = vol.brain.to_ome_zarr(tmp_path / "a.ome.zarr", progress=False)
-    pages = tmp_path / "pages_50um.TIF"
+    pages = tmp_path / "pages_50um_iso.TIF"
     tifffile.imwrite(pages, made.values)
     broken = make_stack((2, 3, 4), folder="broken")
     broken.paths[0].write_bytes(b"II*\0")
@@ -142,6 +142,13 @@ def test_asking_warns_of_nothing(make_stack: MakeStack) -> None:
         warnings.simplefilter("always")
         assert get_reader(gap.path) is read
     assert not caught
+
+
+def test_files_that_a_shell_lists_are_in_the_order_of_their_numbers(make_stack: MakeStack) -> None:
+    made = make_stack((11, 4, 5), name="s_{}.tif")
+    paths = sorted(map(str, made.paths))
+    assert get_reader(paths) is read
+    np.testing.assert_array_equal(np.asarray(read(paths)[0][0]), made.values)
 
 
 def check_alike(layer: Any, expected: Any) -> None:
@@ -566,4 +573,4 @@ def test_napari_on_the_command_line(made: MadeStack) -> None:
         env={**os.environ, "PYTHONWARNINGS": "", "NAPARI_CONFIG": ""},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "brain_50um [50.0, 50.0, 50.0] micrometer 200.0" in done.stdout
+    assert "brain_50um_iso [50.0, 50.0, 50.0] micrometer 200.0" in done.stdout

@@ -112,7 +112,7 @@ def test_nothing_stands_in_the_way_of_work(shared_stack: MadeStack, work: str) -
 
 def test_stacks_of_other_names_share_a_dataset(make_stack: Any) -> None:
     red, green = (
-        brainxr.open(make_stack(folder=f"{n}_100um", name=n + "_{:02d}.tif").path)
+        brainxr.open(make_stack(folder=f"{n}_100um_iso", name=n + "_{:02d}.tif").path)
         for n in ("red", "green")
     )
     both = xr.Dataset({"red": red, "green": green})
@@ -141,7 +141,7 @@ def test_plots_have_no_names_in_their_titles(shared_stack: MadeStack) -> None:
 
 
 def test_an_attribute_that_is_a_short_text(make_stack: Any, tmp_path: Path) -> None:
-    made = make_stack((300, 4, 5), folder="many_100um")
+    made = make_stack((300, 4, 5), folder="many_100um_iso")
     volume = brainxr.open(made.path)
     table = volume.attrs["files"]
     assert isinstance(table, FileTable)

@@ -147,7 +147,7 @@ def test_levels_are_inside_their_store(
 
 def test_other_files_of_an_ome_tiff_are_not_opened(tmp_path: Path, asked: list[str]) -> None:
     values = np.arange(2 * 7 * 9, dtype="u2").reshape(2, 7, 9)
-    path = tmp_path / "a_100um.ome.tif"
+    path = tmp_path / "a_100um_iso.ome.tif"
     tifffile.imwrite(tmp_path / "b.ome.tif", values[1:], metadata=None)
     for name in ("http://127.0.0.1:9/b.ome.tif", "b.ome.tif"):
         xml = (

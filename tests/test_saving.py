@@ -34,8 +34,8 @@ def test_stopped_it_leaves_nothing(vol: xr.DataArray, tmp_path: Path, name: str)
             raise Stopped
 
     with pytest.raises(Stopped):
-        save(vol, str(tmp_path / "stack_100um" / ".." / name), stop)
-    assert [p.name for p in tmp_path.iterdir()] == ["stack_100um"]
+        save(vol, str(tmp_path / "stack_100um_iso" / ".." / name), stop)
+    assert [p.name for p in tmp_path.iterdir()] == ["stack_100um_iso"]
 
 
 def test_what_somebody_else_began_stays(vol: xr.DataArray, tmp_path: Path) -> None:
@@ -73,4 +73,4 @@ def test_only_ways_that_there_are() -> None:
 def test_every_way_comes_back(vol: xr.DataArray, tmp_path: Path, name: str) -> None:
     there = save(vol[5:], str(tmp_path / name), lambda done, total: None)
     np.testing.assert_array_equal(brainxr.open(there), vol[5:])
-    assert {p.name for p in tmp_path.iterdir()} == {"stack_100um", name}
+    assert {p.name for p in tmp_path.iterdir()} == {"stack_100um_iso", name}

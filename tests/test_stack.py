@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import xarray as xr
+from conftest import STORED_AXES
 
 import brainxr
 from brainxr.stacks.stack import find_stack
@@ -16,11 +17,11 @@ from brainxr.stacks.stack import find_stack
 @pytest.mark.parametrize(
     ("folder", "name", "expected"),
     [
-        ("stack_100um", "s_{}.tif", "axial"),
-        ("TIFF_Coronal_100um", "s_{}.tif", "coronal"),
-        ("100um", "my_SAGITTAL_{}.tif", "sagittal"),
-        ("coronal_100um", "axial_{}.tif", "coronal"),  # the folder is asked first
-        ("axial and coronal 100um", "sagittal_{}.tif", "sagittal"),  # and says nothing clear
+        ("stack_100um_iso", "s_{}.tif", "axial"),
+        ("TIFF_Coronal_100um_iso", "s_{}.tif", "coronal"),
+        ("100um_iso", "my_SAGITTAL_{}.tif", "sagittal"),
+        ("coronal_100um_iso", "axial_{}.tif", "coronal"),  # the folder is asked first
+        ("axial and coronal 100um iso", "sagittal_{}.tif", "sagittal"),  # and says nothing clear
     ],
 )
 def test_plane_by_name(make_stack: Any, folder: str, name: str, expected: str) -> None:
@@ -35,7 +36,7 @@ def test_plane_by_name(make_stack: Any, folder: str, name: str, expected: str) -
 
 def test_spacing_goes_with_the_plane(make_stack: Any) -> None:
     """Rows and columns of the file's resolution are those of the coronal slices."""
-    made = make_stack(folder="coronal_9um", resolution=(400, 200), resolutionunit="CENTIMETER")
+    made = make_stack(folder="coronal_9um_iso", resolution=(400, 200), resolutionunit="CENTIMETER")
     volume = brainxr.open(made.path)
     spacing = {dim: float(volume[dim][1]) for dim in "zyx"}
     assert spacing == pytest.approx({"y": 9, "z": 50, "x": 25})
@@ -47,8 +48,9 @@ def test_spacing_goes_with_the_plane(make_stack: Any) -> None:
 def test_gaps_along_any_axis(make_stack: Any, plane: Any, missing: Any) -> None:
     made = make_stack(numbers=[10, 20, 40])
     told = {"spacing_source": "name '100um'", "missing_slices": "30", "missing": missing}
-    twin = made.twin(plane=plane, fill=missing == "fill", **told)
-    volume = brainxr.open(made.path, plane=plane, missing=missing)
+    along = dict.fromkeys("zyx", 100.0) | {STORED_AXES[plane][0]: 1000.0}
+    twin = made.twin(plane=plane, fill=missing == "fill", spacing=along, **told)
+    volume = brainxr.open(made.path, plane=plane, missing=missing, number="slice")
     xr.testing.assert_identical(volume.compute(), twin)
 
 
@@ -56,14 +58,17 @@ def test_gaps_along_any_axis(make_stack: Any, plane: Any, missing: Any) -> None:
 @pytest.mark.parametrize("plane", ["axial", "sagittal"])
 def test_a_multi_page_file(tmp_path: Any, options: Any, plane: Any) -> None:
     values = np.arange(5 * 7 * 11, dtype="u2").reshape(5, 7, 11)
-    path = tmp_path / "brain_100um.tif"
+    path = tmp_path / "brain_100um_iso.tif"
     tifffile.imwrite(path, values, **options)
     volume = brainxr.open(path, plane=plane)
     order = {"axial": (0, 1, 2), "sagittal": (1, 2, 0)}[plane]
     np.testing.assert_array_equal(volume.values, values.transpose(order))
     np.testing.assert_array_equal(volume[::-1, 2].values, values.transpose(order)[::-1, 2])
     assert volume.attrs["source"] == str(path)
-    assert volume.brain.files.values[[0, -1]].tolist() == ["brain_100um.tif#0", "brain_100um.tif#4"]
+    assert volume.brain.files.values[[0, -1]].tolist() == [
+        "brain_100um_iso.tif#0",
+        "brain_100um_iso.tif#4",
+    ]
     xr.testing.assert_equal(brainxr.open(tmp_path, plane=plane), volume)
 
 

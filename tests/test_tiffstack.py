@@ -239,8 +239,8 @@ def test_slices_of_a_hidden_folder_are_seen(vol: xr.DataArray, tmp_path: Path) -
 
 
 def test_the_file_knows_its_plane_better_than_a_name(vol: xr.DataArray, tmp_path: Path) -> None:
-    write(vol, tmp_path / "axial_cut_anew_500um", along="y")
-    check_opens_as(tmp_path / "axial_cut_anew_500um", vol)
+    write(vol, tmp_path / "axial_cut_anew_500um_iso", along="y")
+    check_opens_as(tmp_path / "axial_cut_anew_500um_iso", vol)
 
 
 def test_what_the_caller_says_counts(vol: xr.DataArray, target: Path) -> None:

@@ -71,11 +71,11 @@ def test_a_few_mutants_of_each_family(tmp_path: Path) -> None:
 
 
 def _stack(folder: Path, **options: Any) -> Path:
-    (folder / "a_100um").mkdir()
+    (folder / "a_100um_iso").mkdir()
     values = np.arange(2 * 37 * 52, dtype="u2").reshape(2, 37, 52)
     for number, image in enumerate(values, 1):
-        tifffile.imwrite(folder / "a_100um" / f"{number}.tif", image, metadata=None, **options)
-    return folder / "a_100um"
+        tifffile.imwrite(folder / "a_100um_iso" / f"{number}.tif", image, metadata=None, **options)
+    return folder / "a_100um_iso"
 
 
 def _set(
@@ -136,7 +136,7 @@ def test_a_page_of_other_bits_than_the_first(
     tmp_path: Path, which: int, compression: str | None
 ) -> None:
     """Each page was unpacked by its own number of bits, and tifffile does it by the first one's."""
-    path = tmp_path / "a_100um.ome.tif"
+    path = tmp_path / "a_100um_iso.ome.tif"
     values = np.arange(2 * 37 * 52, dtype="u2").reshape(2, 37, 52)
     tifffile.imwrite(path, values, metadata={"axes": "ZYX"}, compression=compression)
     with tifffile.TiffFile(path) as tif:
@@ -145,7 +145,7 @@ def test_a_page_of_other_bits_than_the_first(
         file.seek(at)
         file.write((12).to_bytes(2, "little"))
     with pytest.raises(
-        brainxr.StackError, match=r"a_100um\.ome\.tif', page 1, has 37 x 52"
+        brainxr.StackError, match=r"a_100um_iso\.ome\.tif', page 1, has 37 x 52"
     ) as caught:
         brainxr.open(path).load()
     assert "12" in str(caught.value)
@@ -154,7 +154,7 @@ def test_a_page_of_other_bits_than_the_first(
 
 def test_a_page_of_more_bytes_than_the_file(tmp_path: Path) -> None:
     """They were made room for, before it was noticed that they aren't there."""
-    path = tmp_path / "a_100um.ome.tif"
+    path = tmp_path / "a_100um_iso.ome.tif"
     values = np.arange(2 * 37 * 52, dtype="u2").reshape(2, 37, 52)
     tifffile.imwrite(path, values, metadata={"axes": "ZYX"})
     with tifffile.TiffFile(path) as tif:
@@ -176,7 +176,7 @@ def test_a_page_of_more_bytes_than_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", [0, 1])
 def test_pages_that_go_round(tmp_path: Path, page: int) -> None:
     """tifffile, asked for one page after the other, went round for ever."""
-    path = tmp_path / "a_100um.tif"
+    path = tmp_path / "a_100um_iso.tif"
     with tifffile.TiffWriter(path) as writer:
         for image in np.arange(3 * 37 * 52, dtype="u2").reshape(3, 37, 52):
             writer.write(image, contiguous=False, metadata=None)
@@ -186,22 +186,24 @@ def test_pages_that_go_round(tmp_path: Path, page: int) -> None:
     with open(path, "r+b") as file:
         file.seek(places[2] + 2 + 12 * entries)
         file.write(places[page].to_bytes(4, "little"))
-    with pytest.raises(brainxr.StackError, match=r"a_100um\.tif' describes a page .* once more"):
+    with pytest.raises(
+        brainxr.StackError, match=r"a_100um_iso\.tif' describes a page .* once more"
+    ):
         brainxr.open(path)
 
 
 @pytest.mark.parametrize("options", [{"tile": (16, 16)}, {"rowsperstrip": 8}], ids=str)
 def test_jpeg_is_decoded_after_its_file_is_closed(tmp_path: Path, options: Any) -> None:
     """tifffile looks into the pixels for how it is meant, and no slice of it was ever read."""
-    (tmp_path / "a_100um").mkdir()
+    (tmp_path / "a_100um_iso").mkdir()
     rows, columns = np.mgrid[:37, :52]
-    paths = [tmp_path / "a_100um" / f"{number}.tif" for number in (1, 2)]
+    paths = [tmp_path / "a_100um_iso" / f"{number}.tif" for number in (1, 2)]
     for number, path in enumerate(paths):
         image = (3 * rows + columns + 20 * number).astype("u1")
         tifffile.imwrite(path, image, compression="jpeg", metadata=None, **options)
     expected = np.stack([tifffile.imread(path) for path in paths])
     assert (expected[0] != expected[1]).any()
-    np.testing.assert_array_equal(brainxr.open(tmp_path / "a_100um"), expected)
+    np.testing.assert_array_equal(brainxr.open(tmp_path / "a_100um_iso"), expected)
 
 
 @pytest.mark.parametrize("size", [1 << 63, 1 << 64])

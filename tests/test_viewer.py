@@ -222,7 +222,7 @@ def test_the_window_shows_the_box_where_it_lies(
     vol: xr.DataArray, make_stack: MakeStack, shown, select, edges
 ) -> None:
     box = bright_box(vol)
-    made = make_stack(box.shape, folder="box_100um", values=box.values)
+    made = make_stack(box.shape, folder="box_100um_iso", values=box.values)
     volume = brainxr.open(made.path, spacing=SPACING)
     viewer = shown(select(volume), contrast_limits=(0, 1000))
     found = box_on_screen(viewer)

@@ -58,7 +58,7 @@ def test_whatever_it_is_stored_in(make_stack: MakeStack, monkeypatch: Any) -> No
             assert brainxr.checksum(same, progress=False) == whole
 
 
-@pytest.mark.parametrize("spacing", ["100um", "37um", "0.3mm"])
+@pytest.mark.parametrize("spacing", ["100um_iso", "37um_iso", "0.3mm_iso"])
 @pytest.mark.parametrize("dtype", ["u1", ">u2", "i2"])
 def test_copies_of_other_kinds(
     make_stack: MakeStack, tmp_path: Path, dtype: str, spacing: str

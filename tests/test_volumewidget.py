@@ -24,7 +24,7 @@ from napari.utils.notifications import notification_manager
 
 @pytest.fixture
 def path(make_stack: MakeStack) -> str:
-    return make_stack((70, 24, 40), folder="brain_50um").path
+    return make_stack((70, 24, 40), folder="brain_50um_iso").path
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_path_is_typed_a_part_chosen_and_added(path: str, window) -> None:
     wait(lambda: widget.part is not None)
     found = texts(widget)
     assert "50 µm along each axis (from name '50um')" in found
-    assert {"brain_50um", "z 70, y 24, x 40", "uint16, 134 kB", "axial"} <= set(found)
+    assert {"brain_50um_iso", "z 70, y 24, x 40", "uint16, 134 kB", "axial"} <= set(found)
     type_into(widget.ranges["z"].low, "1.0")
     type_into(widget.ranges["z"].high, "1.5")
     assert widget.size_text.text() == "11 x 24 x 40 voxels, 21.1 kB"
@@ -147,7 +147,7 @@ def test_what_can_not_be_opened_is_said_in_full(tmp_path: Path, path: str, windo
 
 @pytest.mark.window
 def test_a_broken_slice_makes_no_layer(make_stack: MakeStack, window) -> None:
-    made = make_stack((9, 6, 5), folder="broken_50um")
+    made = make_stack((9, 6, 5), folder="broken_50um_iso")
     viewer, widget = window()
     made.paths[4].write_bytes(made.paths[4].read_bytes()[:-3])
     type_into(widget.path, made.path)
@@ -274,7 +274,7 @@ def test_cancelled_it_leaves_nothing(
     click(widget.cancel)
     gate.go_on.set()
     wait(lambda: widget.job is None)
-    assert [p.name for p in tmp_path.iterdir()] == ["brain_50um"]
+    assert [p.name for p in tmp_path.iterdir()] == ["brain_50um_iso"]
     assert told() == []
     click(widget.save)  # and again, to the end
     wait(lambda: widget.job is None)
@@ -298,7 +298,7 @@ def test_cancelled_in_the_activity_dock(
     wait(lambda: not widget.cancel.isEnabled())
     gate.go_on.set()
     wait(lambda: widget.job is None)
-    assert [p.name for p in tmp_path.iterdir()] == ["brain_50um"]
+    assert [p.name for p in tmp_path.iterdir()] == ["brain_50um_iso"]
     assert not progress._all_instances
 
 
@@ -316,7 +316,7 @@ def test_the_window_is_closed_while_it_is_saved(
     gate.go_on.set()
     job.wait()
     settle()
-    assert [p.name for p in tmp_path.iterdir()] == ["brain_50um"]
+    assert [p.name for p in tmp_path.iterdir()] == ["brain_50um_iso"]
 
 
 @pytest.mark.window

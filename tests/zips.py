@@ -13,7 +13,7 @@ METHODS = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}
 
 
 def zip_of(
-    made: MadeStack, path: Path, how: str = "stored", folder: str = "brain_100um/", *,
+    made: MadeStack, path: Path, how: str = "stored", folder: str = "brain_100um_iso/", *,
     debris: bool = True, mode: str = "w", zip64: bool = False,
 ) -> Path:  # fmt: skip
     """Zip a stack as a Mac does; ``"mixed"`` stores every second slice."""

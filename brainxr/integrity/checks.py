@@ -17,6 +17,7 @@ from brainxr.geometry.extra_dims import At
 from brainxr.stacks.locate import find_files
 from brainxr.stacks.pages import PageChoice
 from brainxr.stacks.parts import find_parts
+from brainxr.stacks.positions import Naming, Positions
 from brainxr.stacks.slices import PathLike, SliceFiles
 from brainxr.stacks.tiff import Header, differences, parse_header
 
@@ -84,7 +85,8 @@ def _without_nan(value: Any) -> Any:
 
 def check(
     path: PathLike | Sequence[PathLike], *, inside: str | None = None, at: At | None = None,
-    axes: str | None = None, storage_options: Mapping[str, Any] | None = None,
+    axes: str | None = None, number: str | None = None, positions: Positions | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> CheckReport:  # fmt: skip
     """Look at the header of every slice of a stack, and report all that is wrong.
 
@@ -99,7 +101,7 @@ def check(
         What `brainxr.open` takes.
     inside : str, optional
         Of a zip: a folder, a pattern of names, or one slice in it.
-    at, axes
+    at, axes, number, positions
         As in `brainxr.open`.
     storage_options : mapping, optional
         Of URLs: what fsspec is told, for example ``{"anon": True}``.
@@ -120,13 +122,15 @@ def check(
     True
     """
     choice, whole = PageChoice.of(at, axes), None
+    naming = Naming(number, positions)
     try:
-        found = find_parts(path, inside, choice, storage_options)
+        found = find_parts(path, inside, choice, storage_options, naming)
         files, in_parts = found.files, len(found.parts) > 1
     except EmptyStackError:
         raise
     except StackError as error:  # of one slice, or of what they declare together
-        files, in_parts, whole = find_files(path, inside, storage_options), False, error
+        files, in_parts = find_files(path, inside, storage_options, naming), False
+        whole = error
     if in_parts:
         names = tuple(dict.fromkeys(files.names))
         files = SliceFiles(files.folder, names, tuple(range(len(names))))

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from brainxr.cluster import refuse_unseen
-from brainxr.errors import SliceGapWarning, StackError, StoreError, VolumeError
+from brainxr.errors import SliceGapWarning, SliceOrderWarning, StackError, StoreError, VolumeError
 from brainxr.find import find_volume, may_be_no_stack
 from brainxr.geometry.extra_dims import At
 from brainxr.integrity import checks
@@ -20,6 +20,7 @@ from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.slabs import Slab, anywhere, cut, refuse_big_parts
 from brainxr.lazy.volume import Volume
 from brainxr.progress import with_progress
+from brainxr.stacks.positions import Positions
 from brainxr.stacks.slices import PathLike
 from brainxr.stacks.stack import Stack
 
@@ -72,6 +73,7 @@ class DeepReport(CheckReport):
 def check(
     path: PathLike | Sequence[PathLike], *, deep: bool = False, progress: bool | None = None,
     inside: str | None = None, at: At | None = None, axes: str | None = None,
+    number: str | None = None, positions: Positions | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> CheckReport:  # fmt: skip
     """Look at the header of every slice of a stack, and report all that is wrong.
@@ -92,7 +94,7 @@ def check(
         far from their neighbours'; `brainxr.integrity.slicestats.find_odd` says how far).
     progress : bool, optional
         Of a deep look, whether to show a bar. Default: in a terminal, after two seconds.
-    inside, at, axes, storage_options
+    inside, at, axes, number, positions, storage_options
         As in `brainxr.open`.
 
     Returns
@@ -118,8 +120,9 @@ def check(
     >>> report.ok, len(report.profile), report.findings[0].kind
     (True, 128, 'empty')
     """
-    where = {"inside": inside, "at": at, "axes": axes, "storage_options": storage_options}
-    if may_be_no_stack(path, inside is not None or axes is not None):
+    own = {"inside": inside, "axes": axes, "number": number, "positions": positions}
+    where = {**own, "at": at, "storage_options": storage_options}
+    if may_be_no_stack(path, any(value is not None for value in own.values())):
         volume = find_volume(path, **where)  # type: ignore[arg-type]
         if not isinstance(volume, Stack):
             shallow = CheckReport(volume.array.source.place, volume.array.shape[0], (), ())
@@ -151,6 +154,7 @@ def _deep_stack(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SliceGapWarning)  # the report lists them
+            warnings.simplefilter("ignore", SliceOrderWarning)  # the look at headers has said it
             stack: Any = find_volume(path, **where)
     except StackError as error:  # the first slice is broken: the headers have told it already
         problems = report.problems or (Problem(report.folder, str(error)),)

@@ -20,7 +20,7 @@ from brainxr.files.urls import is_url
 from brainxr.find import find_volume
 from brainxr.geometry.grid import DIMS
 from brainxr.samples.catalogue import sample
-from brainxr.stacks.slices import is_slice_name
+from brainxr.stacks.slices import by_number, is_slice_name
 from brainxr.stacks.stack import PLANES
 from brainxr.viewing.fromviewer import volume_of
 from brainxr.viewing.layers import LayerData, image_layer
@@ -71,7 +71,8 @@ def read(path: Paths) -> list[LayerData]:
 
     attend_viewers()
     try:
-        return [image_layer(open_volume(path))]
+        # a shell lists the files of a pattern by their letters, with 10 before 2
+        return [image_layer(open_volume(by_number(path) if isinstance(path, list) else path))]
     except Exception as error:
         _tell(error)
         raise

@@ -20,7 +20,14 @@ from brainxr.errors import EmptyStackError, SliceReadError, StackError, shortlis
 from brainxr.files.fingerprint import digest_of
 from brainxr.files.openfile import FarFile
 from brainxr.files.urls import Address, far_file, shown
-from brainxr.stacks.slices import SliceFiles, is_slice_name, listed_stack, one_stack
+from brainxr.stacks.calls import Calls
+from brainxr.stacks.positions import BY_NAMES, Naming
+from brainxr.stacks.slices import (
+    SliceFiles,
+    is_slice_name,
+    listed_stack,
+    one_stack,
+)
 from brainxr.stacks.zipped import SUFFIX, find_in_zip
 
 # A size that nobody told: more than any file has.
@@ -103,8 +110,9 @@ def may_be_slices(url: str) -> bool:
 
 
 def find_far(
-    path: str | Sequence[str], inside: str = "", options: Mapping[str, Any] | None = None
-) -> SliceFiles:
+    path: str | Sequence[str], inside: str = "", options: Mapping[str, Any] | None = None,
+    naming: Naming = BY_NAMES,
+) -> SliceFiles:  # fmt: skip
     """Find the slices of a stack at a URL.
 
     Costs a listing, or nothing for a list or a pattern with numbers; of a zip, its directory.
@@ -118,6 +126,8 @@ def find_far(
         Of a zip: a folder, a pattern of names, or one slice in it.
     options : mapping, optional
         Of fsspec.
+    naming : Naming
+        What the caller says about the names.
 
     Raises
     ------
@@ -125,14 +135,15 @@ def find_far(
     """
     options = dict(options or {})
     if not isinstance(path, str):
-        return _find_listed(list(path), options)
+        return _find_listed(list(path), options, naming)
     chained = _CHAINED_ZIP.match(path)
     url = path[chained.end() :] if chained else path
     inside = "/".join(filter(None, (chained["inside"] if chained else "", inside)))
     zipped = (url, "") if chained else _split_zip(url)
     if zipped is not None:
         address = Address(zipped[0], options).pinned()
-        return find_in_zip(address.shown, "/".join(filter(None, (zipped[1], inside))), address)
+        within = "/".join(filter(None, (zipped[1], inside)))
+        return find_in_zip(address.shown, within, address, naming)
     if inside:
         raise StackError(
             f"{shown(url)!r} is no zip by its name, and only these have something "
@@ -140,10 +151,10 @@ def find_far(
             "name, write zip::URL."
         )
     if _NUMBERS.search(url):
-        return _find_listed(_numbered(url), options)
+        return _find_listed(_numbered(url), options, naming)
     if is_slice_name(shown(url).rpartition("/")[2]) and not glob.has_magic(shown(url)):
-        return _find_listed([url], options)
-    return _find_in_listing(url, options)
+        return _find_listed([url], options, naming)
+    return _find_in_listing(url, options, naming)
 
 
 def _split_zip(url: str) -> tuple[str, str] | None:
@@ -174,7 +185,7 @@ def _numbered(pattern: str) -> list[str]:
     return [_NUMBERS.sub(f"{n:0{width}d}", pattern) for n in range(int(first), int(last) + 1)]
 
 
-def _find_listed(urls: list[str], options: Mapping[str, Any]) -> SliceFiles:
+def _find_listed(urls: list[str], options: Mapping[str, Any], naming: Naming) -> SliceFiles:
     """A stack of these; nobody is asked whether they are there, but for the first."""
     if not urls:
         raise EmptyStackError("There are no URLs in the list, or no numbers in the range.")
@@ -187,7 +198,7 @@ def _find_listed(urls: list[str], options: Mapping[str, Any]) -> SliceFiles:
     folder, names = _common(urls)
     tails = {name: url.partition("?")[1] + url.partition("?")[2]
              for name, url in zip(names, urls, strict=True)}  # fmt: skip
-    found = listed_stack(shown(folder), names)
+    found = listed_stack(shown(folder), names, naming)
     kept = tuple(tails[name] for name in found.names) if any(tails.values()) else ()
     slices = FarSlices(Address(folder, options), (_UNKNOWN,) * len(found), kept)
     first = slices._address(0, found.path(0)).size()
@@ -212,7 +223,7 @@ def _common(urls: list[str]) -> tuple[str, list[str]]:
     return "/".join(parts[0][:shared]), ["/".join(part[shared:]) for part in parts]
 
 
-def _find_in_listing(url: str, options: Mapping[str, Any]) -> SliceFiles:
+def _find_in_listing(url: str, options: Mapping[str, Any], naming: Naming) -> SliceFiles:
     path, mark, tail = url.partition("?")
     folder, _, pattern = path.rstrip("/").rpartition("/")
     if not glob.has_magic(shown(pattern)):
@@ -226,9 +237,14 @@ def _find_in_listing(url: str, options: Mapping[str, Any]) -> SliceFiles:
     names = [n for n in sizes if is_slice_name(n) and fnmatch.fnmatchcase(n, pattern or "*")]
     if not names:
         raise EmptyStackError(_nothing_at(folder, pattern, list(sizes)))
-    found = one_stack(
-        shown(folder), names, lambda names: f"brainxr.open({shown(folder) + '/' + names!r})"
+    place = shown(folder)
+    calls = Calls(
+        place,
+        repr(shown(url)),
+        lambda names: repr(f"{place}/{names}"),
+        lambda name: repr(f"{place}/{name}"),
     )
+    found = one_stack(place, names, calls, naming)
     kept = tuple(_UNKNOWN if sizes[n] is None else int(sizes[n] or 0) for n in found.names)
     tails = (mark + tail,) * len(found) if tail else ()
     return replace(found, container=FarSlices(Address(folder, options), kept, tails))

@@ -9,13 +9,14 @@ from typing import Any
 from brainxr.errors import StackError, shortlist
 from brainxr.files.urls import is_url
 from brainxr.stacks.farslices import find_far
+from brainxr.stacks.positions import BY_NAMES, Naming
 from brainxr.stacks.slices import PathLike, SliceFiles, find_slices
 from brainxr.stacks.zipped import find_in_zip, split_zip
 
 
 def find_files(
     path: PathLike | Sequence[PathLike], inside: str | None = None,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Mapping[str, Any] | None = None, naming: Naming = BY_NAMES,
 ) -> SliceFiles:  # fmt: skip
     """Find the slices of a stack.
 
@@ -30,6 +31,8 @@ def find_files(
         Of a zip: a folder, a pattern of names, or one slice in it.
     storage_options : mapping, optional
         Of URLs: what fsspec is told.
+    naming : Naming
+        What the caller says about the names.
 
     Raises
     ------
@@ -37,21 +40,21 @@ def find_files(
         As `find_slices` and `find_in_zip`.
     """
     if isinstance(path, str) and is_url(path):
-        return find_far(path, inside or "", storage_options)
+        return find_far(path, inside or "", storage_options, naming)
     if not isinstance(path, str | os.PathLike | bytes) and isinstance(path, Sequence):
         far = [item for item in path if is_url(item)]
         if far and inside is None:
             _refuse_near(path, far)
-            return find_far(far, options=storage_options)  # type: ignore[arg-type]
+            return find_far(far, "", storage_options, naming)  # type: ignore[arg-type]
     zipped = split_zip(os.fspath(path)) if isinstance(path, str | os.PathLike) else None
     if zipped is not None:
-        return find_in_zip(zipped[0], "/".join(filter(None, (zipped[1], inside))))
+        return find_in_zip(zipped[0], "/".join(filter(None, (zipped[1], inside))), naming=naming)
     if inside is not None:
         raise StackError(
             f"{path!r} is no zip, and only these have something inside={inside!r}. Give the path "
             "itself of the folder or file you mean."
         )
-    return find_slices(path)
+    return find_slices(path, naming)
 
 
 def _refuse_near(paths: Sequence[PathLike], far: Sequence[PathLike]) -> None:

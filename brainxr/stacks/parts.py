@@ -28,6 +28,7 @@ from brainxr.geometry.extra_dims import places
 from brainxr.stacks.locate import find_files
 from brainxr.stacks.ome import OmeImage, OmePlane, companion_of
 from brainxr.stacks.pages import PageChoice, check_alone
+from brainxr.stacks.positions import BY_NAMES, Naming
 from brainxr.stacks.slices import PathLike, SliceFiles, is_slice_name
 from brainxr.stacks.tiff import Header, differences, parse_header, read_header, read_ome
 
@@ -70,7 +71,7 @@ class FoundFiles:
 
 def find_parts(
     path: PathLike | Sequence[PathLike], inside: str | None, choice: PageChoice,
-    storage_options: Mapping[str, Any] | None = None,
+    storage_options: Mapping[str, Any] | None = None, naming: Naming = BY_NAMES,
 ) -> FoundFiles:  # fmt: skip
     """Find the files of a stack and compare them with what their metadata declare.
 
@@ -84,7 +85,7 @@ def find_parts(
     if local is not None and str(local).endswith(COMPANIONS) and os.path.isfile(local):
         return _companion_set(str(local), choice)
     try:
-        files = find_files(path, inside, storage_options)
+        files = find_files(path, inside, storage_options, naming)
     except EmptyStackError:
         raise
     except StackError:

@@ -1,23 +1,23 @@
 """How far apart the voxels are: what was said, by whom, and whether they agree.
 
 Rules, in this order and for each axis by itself: the caller's argument; the
-file's metadata (OME-XML, ImageJ, a resolution that is no screen's or printer's); a length such as
-``100um`` in the name of the folder or the file; else 100 µm, with a warning.
+file's metadata (OME-XML, ImageJ, a resolution that is no screen's or printer's); a name
+that says what its length is (``25um_iso``, ``res_0.65um``, ``z5um``); between slices any
+other length in a name, with a warning; else 100 µm, with a warning.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
 from brainxr.errors import GeometryError, LengthError, SpacingWarning, warn
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS
+from brainxr.stacks.name_lengths import NameLength, lengths_in_names
 from brainxr.stacks.tiff import FileFacts
 
 SpacingLike: TypeAlias = "u.Length | Mapping[str, u.Length]"
@@ -33,10 +33,6 @@ _HALF_MILLIONTH = 0.51e-6
 # Resolutions that programs write when nobody told them one; a converter may have
 # turned them into pixels per centimetre, which makes them no physical size.
 _SCREEN_DPI = (72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200, 2400)
-
-_LENGTH_IN_NAME = re.compile(
-    r"(?<![0-9a-z.,])(\d+(?:[.,]\d+)?)[ _-]?(nm|um|µm|μm|microns?|mm)(?![a-z])", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,33 @@ class Spacing:
         return "; ".join(f"{', '.join(dims)}: {rule}" for rule, dims in by_rule.items())
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Where slices are known to lie: by the caller, or by positions in their names.
+
+    Attributes
+    ----------
+    step : float, optional
+        Distance between them in µm; None where it varies.
+    usual : float
+        Their median distance.
+    said : bool
+        True if the caller said the positions.
+    """
+
+    step: float | None
+    usual: float
+    said: bool
+
+    @property
+    def rule(self) -> str:
+        return "positions" if self.said else "positions in the names"
+
+
 def find_spacing(
     argument: SpacingLike | None, facts: FileFacts, names: Sequence[Sequence[str]],
     axes: tuple[str, ...], exact: Sequence[float | None] | None = None,
+    placed: Placed | None = None,
 ) -> Spacing:  # fmt: skip
     """Spacing of each axis, by the first rule that tells it.
 
@@ -82,32 +102,36 @@ def find_spacing(
         Axes of the stack: stacked, rows (downwards), columns (across).
     exact : sequence of (float or None), optional
         What the file's metadata round, in µm along these axes.
+    placed : Placed, optional
+        Where the slices lie, if not by their numbers.
 
     Warns
     -----
     SpacingWarning
-        When an axis has no rule but the default, or when the argument and the
-        file disagree.
+        When an axis has no rule but a hint or the default, or when two rules disagree.
     """
     said = per_axis(argument, "spacing", positive=True)
     filed, rule = _from_file(facts, axes)
     filed |= {dim: length for dim, length in zip(axes, exact or (), strict=False) if length}
-    named = _from_names(names)
-    values: dict[str, float] = {}
-    rules: dict[str, str] = {}
-    for dim in DIMS:
-        if dim in said:
-            values[dim], rules[dim] = said[dim], "argument"
-        elif dim in filed:
-            values[dim], rules[dim] = filed[dim], rule
-        elif named is not None:
-            values[dim], rules[dim] = named[0], f"name {named[1]!r}"
-        else:
-            values[dim], rules[dim] = DEFAULT_MICROMETERS, "default"
+    if placed is not None:
+        _compare_with_positions(argument, said, axes[0], placed)
+        said.pop(axes[0], None)
+        filed.pop(axes[0], None)
     # a name is a hint, and correcting it is what the argument is for: no warning
     _warn_of_conflict(said, filed, rule)
-    _warn_of_default([dim for dim in DIMS if rules[dim] == "default"])
-    return Spacing(values, rules)
+    values = filed | said
+    rules = dict.fromkeys(filed, rule) | dict.fromkeys(said, "argument")
+    if placed is not None:
+        values[axes[0]], rules[axes[0]] = placed.usual, placed.rule
+    open_axes = [dim for dim in DIMS if dim not in values]
+    hints = _from_names(names, axes, open_axes) if open_axes else _Hints()
+    for dim, length in hints.lengths.items():
+        values[dim], rules[dim] = length.micrometers, f"name {length.text!r}"
+    rest = [dim for dim in open_axes if dim not in values]
+    values |= dict.fromkeys(rest, DEFAULT_MICROMETERS)
+    rules |= dict.fromkeys(rest, "default")
+    _warn_of_guesses(hints, rest)
+    return Spacing({dim: values[dim] for dim in DIMS}, {dim: rules[dim] for dim in DIMS})
 
 
 def per_axis(
@@ -240,25 +264,66 @@ def _length(value: Any, unit: str) -> float | None:
     return length if math.isfinite(length) and length > 0 else None
 
 
-def _from_names(names: Sequence[Sequence[str]]) -> tuple[float, str] | None:
-    """The one length that the first telling names have in common, and how it is written."""
-    for alike in names:
-        found = [_lengths_in(os.path.basename(name)) for name in alike]
-        common = {length: text for length, text in found[0].items() if length in found[-1]}
-        if len(common) == 1 and min(common) > 0:
-            return next(iter(common.items()))
-    return None
+@dataclass(frozen=True)
+class _Hints:
+    """What names tell: the length of each axis, and what is to be warned of."""
+
+    lengths: Mapping[str, NameLength] = field(default_factory=dict)
+    doubtful: Sequence[str] = ()
+    contradictions: Sequence[NameLength] = ()
 
 
-def _lengths_in(name: str) -> dict[float, str]:
-    return {
-        _length(number.replace(",", "."), _spelled(unit)) or 0.0: f"{number}{unit}"
-        for number, unit in _LENGTH_IN_NAME.findall(name)
-    }
+def _from_names(
+    names: Sequence[Sequence[str]], axes: tuple[str, ...], open_axes: Sequence[str]
+) -> _Hints:
+    """The lengths of axes that nothing else tells."""
+    found = lengths_in_names(names)
+    lengths: dict[str, NameLength] = {}
+    doubtful: list[str] = []
+    contradictions: list[NameLength] = []
+    for dim in open_axes:
+        stacked = dim == axes[0]
+        said = [length for length in found if (length.slices if stacked else length.pixels)]
+        telling = {length.name for length in said}
+        hints = [h for h in found if stacked and h.slices is None and h.name not in telling]
+        for length in (said, hints):
+            if _agree(length) and dim not in lengths:
+                lengths[dim] = length[0]
+        if not _agree([*said, *hints]) and (said or hints):
+            contradictions += [*said, *hints]
+            if not _agree(said):
+                lengths.pop(dim, None)
+        if dim in lengths and not said:
+            doubtful.append(dim)
+    return _Hints(lengths, doubtful, contradictions)
 
 
-def _spelled(unit: str) -> str:
-    return "micrometer" if unit.lower().startswith("micron") else unit.lower()
+def _agree(lengths: Sequence[NameLength]) -> bool:
+    values = [length.micrometers for length in lengths]
+    return bool(values) and all(math.isclose(v, values[0], rel_tol=1e-6) for v in values)
+
+
+def _compare_with_positions(
+    argument: SpacingLike | None, said: Mapping[str, float], dim: str, placed: Placed
+) -> None:
+    """Refuse a spacing of one axis that contradicts positions; one for all axes is not used."""
+    if dim not in said or (placed.step and math.isclose(said[dim], placed.step, rel_tol=1e-3)):
+        return
+    apart = (
+        "at uneven distances" if placed.step is None else f"{u.show_micrometers(placed.step)} apart"
+    )
+    found = f"the {placed.rule} are {apart}"
+    if isinstance(argument, Mapping):
+        raise GeometryError(
+            f"spacing[{dim!r}] is {u.show_micrometers(said[dim])}, and {found}. Leave {dim!r} out "
+            "of spacing; to place the slices by it, say the positions yourself by positions=...."
+        )
+    if not placed.said:
+        warn(
+            f"The spacing of {u.show_micrometers(said[dim])} is not used along {dim}: {found}. To "
+            "place the slices otherwise, say positions=....",
+            SpacingWarning,
+        )
 
 
 def _warn_of_conflict(said: dict[str, float], filed: dict[str, float], rule: str) -> None:
@@ -275,11 +340,29 @@ def _warn_of_conflict(said: dict[str, float], filed: dict[str, float], rule: str
         )
 
 
-def _warn_of_default(dims: list[str]) -> None:
-    if dims:
+def _warn_of_guesses(hints: _Hints, rest: Sequence[str]) -> None:
+    """One warning for what was taken from names, what disagrees, and what nothing tells."""
+    parts = []
+    if hints.contradictions:
+        both = dict.fromkeys(f"{h.text!r} in {h.name!r}" for h in hints.contradictions)
+        parts.append(f"Names disagree on the spacing: {' and '.join(both)}.")
+    for dim in hints.doubtful:
+        hint = hints.lengths[dim]
+        parts.append(
+            f"Spacing along {dim}: {u.show_micrometers(hint.micrometers)}, by {hint.text!r} in the "
+            f"name {hint.name!r}, which is a hint and not a measurement."
+        )
+    if rest:
+        parts.append(
+            f"Nothing tells the spacing along {', '.join(rest)}: neither the file nor a name. "
+            f"{DEFAULT_MICROMETERS:g} µm is assumed."
+        )
+    if parts:
+        steps = {
+            dim: hints.lengths[dim].micrometers if dim in hints.lengths else 25 for dim in DIMS
+        }
+        shown = ", ".join(f"{dim!r}: {step:g}" for dim, step in steps.items())
         warn(
-            f"Nothing tells the spacing along {', '.join(dims)}: neither the file nor a name. "
-            f"{DEFAULT_MICROMETERS:g} µm is assumed; say what it is with spacing=..., for example "
-            "spacing={'z': '100 µm', 'y': 25, 'x': 25}.",
+            f"{' '.join(parts)} Say what it is, in µm, for example spacing={{{shown}}}.",
             SpacingWarning,
         )

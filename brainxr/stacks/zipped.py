@@ -18,9 +18,21 @@ from dataclasses import replace
 from brainxr.errors import EmptyStackError, StackError, shortlist
 from brainxr.files.archive import Member, ZipMembers, members
 from brainxr.files.urls import Address
-from brainxr.stacks.slices import SUFFIXES, SliceFiles, is_slice_name, one_stack, pattern_of, ways
+from brainxr.stacks.calls import Calls, count_slices, lines_of, pattern_of
+from brainxr.stacks.positions import BY_NAMES, Naming
+from brainxr.stacks.slices import (
+    SUFFIXES,
+    SliceFiles,
+    is_slice_name,
+    meant_by,
+    one_stack,
+)
 
 SUFFIX = ".zip"
+SUFFIXES_OF_ZIPS = (SUFFIX, ".ozx")
+
+# What every Zarr group or array has in it.
+_OF_STORES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
 def split_zip(path: str) -> tuple[str, str] | None:
@@ -33,12 +45,14 @@ def split_zip(path: str) -> tuple[str, str] | None:
     """
     parts = os.path.expanduser(path).replace(os.sep, "/").split("/")
     for end, part in enumerate(parts, 1):
-        if part.lower().endswith(SUFFIX) and os.path.isfile("/".join(parts[:end])):
+        if part.lower().endswith(SUFFIXES_OF_ZIPS) and os.path.isfile("/".join(parts[:end])):
             return os.path.abspath("/".join(parts[:end])), "/".join(parts[end:])
     return None
 
 
-def find_in_zip(path: str, inside: str = "", address: Address | None = None) -> SliceFiles:
+def find_in_zip(
+    path: str, inside: str = "", address: Address | None = None, naming: Naming = BY_NAMES
+) -> SliceFiles:
     """Find the slices of a stack in a zip.
 
     Costs the zip's directory; no member is read.
@@ -51,6 +65,8 @@ def find_in_zip(path: str, inside: str = "", address: Address | None = None) -> 
         A folder in it, a pattern of names, or one slice. Default: all of it.
     address : Address, optional
         Where it is, if not on this disk.
+    naming : Naming
+        What the caller says about the names.
 
     Raises
     ------
@@ -66,15 +82,19 @@ def find_in_zip(path: str, inside: str = "", address: Address | None = None) -> 
     if not slices:
         raise EmptyStackError(_nothing_in(path, listed))
     _refuse_names(path, slices)
-    folder, names = _chosen(path, slices, inside.replace("\\", "/").strip("/"))
+    inside = inside.replace("\\", "/").strip("/")
+    folder, names = _chosen(path, slices, inside)
     _refuse_repeats(path, listed, names)
     between = "/" if address else os.sep
     place = between.join([path, *folder.split("/")]) if folder else path
-    found = one_stack(
+    names = [posixpath.relpath(name, folder) if folder else name for name in names]
+    calls = Calls(
         place,
-        [posixpath.relpath(name, folder) if folder else name for name in names],
-        lambda pattern: _call(path, posixpath.join(glob.escape(folder), pattern)),
+        _arguments(path, inside) if inside else repr(path),
+        lambda pattern: _arguments(path, _in_folder(folder, pattern)),
     )
+    meant = meant_by(inside, names, lambda pattern: _in_folder(folder, pattern))
+    found = one_stack(place, meant, calls, naming)
     ordered = [slices[posixpath.join(folder, name)] for name in found.names]
     return replace(found, container=ZipMembers.of(path, ordered, address))
 
@@ -124,11 +144,19 @@ def _ways(path: str, names: list[str]) -> str:
         by_folder[posixpath.dirname(name)].append(posixpath.basename(name))
     # slices that lie beside folders have no folder to be named by
     calls = [(folder or pattern_of(found), len(found)) for folder, found in by_folder.items()]
-    return ways([(_call(path, inside), count) for inside, count in calls])
+    return lines_of([(_call(path, inside), count_slices(count)) for inside, count in calls])
 
 
 def _call(path: str, inside: str) -> str:
-    return f"brainxr.open({path!r}, inside={inside!r})"
+    return f"brainxr.open({_arguments(path, inside)})"
+
+
+def _arguments(path: str, inside: str) -> str:
+    return f"{path!r}, inside={inside!r}"
+
+
+def _in_folder(folder: str, pattern: str) -> str:
+    return posixpath.join(glob.escape(folder), pattern)
 
 
 # --- what is refused ----------------------------------------------------------------
@@ -158,6 +186,18 @@ def _refuse_repeats(path: str, listed: list[Member], names: list[str]) -> None:
 
 
 def _nothing_in(path: str, listed: list[Member]) -> str:
+    store = next((m.name for m in listed if m.name.split("/")[-1] in _OF_STORES), None)
+    if store is not None:
+        target = os.path.splitext(path.removesuffix(SUFFIX))[0] + ".zarr"
+        target = path.removesuffix(SUFFIX) if path.endswith(".zarr.zip") else target
+        # where the zip has a folder in it, that is the store
+        inner = "/".join([target, *store.split("/")[:1][: store.count("/")]])
+        root = inner if posixpath.basename(inner).endswith(".zarr") else target
+        return (
+            f"{path!r} is a zipped Zarr store ({store!r} is in it), and stores are read from "
+            f"folders and URLs only. Unzip it once, for example by "
+            f"python -m zipfile -e {path!r} {target!r}, and open that: brainxr.open({root!r})."
+        )
     found = f"only {shortlist(sorted(m.name for m in listed))}" if listed else "nor anything else"
     return (
         f"There are no TIFF slices in {path!r}, {found}. Slices are files named "

@@ -22,7 +22,7 @@ import numpy as np
 Oracle: TypeAlias = "np.ndarray | Callable[[Path], np.ndarray]"
 
 # Every stack lies in a folder of this name, so that its spacing is no guess.
-FOLDER = "stack_25um"
+FOLDER = "stack_25um_iso"
 SPACING = 25.0
 
 # Five slices of seven rows and eleven columns, of which no two voxels are alike.

@@ -71,7 +71,7 @@ def _folder(path: Path) -> None:
 
 
 def _move_all(path: Path) -> None:
-    path.parent.rename(path.parent.with_name("elsewhere_25um"))
+    path.parent.rename(path.parent.with_name("elsewhere_25um_iso"))
 
 
 def _fifo(path: Path) -> None:

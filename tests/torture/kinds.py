@@ -33,7 +33,7 @@ def _hard_links(folder: Path) -> None:
 def _linked_folder(folder: Path) -> None:
     (folder / "real").mkdir()
     plain(folder / "real")
-    (folder / "link_25um").symlink_to("real")
+    (folder / "link_25um_iso").symlink_to("real")
 
 
 def _one_file_five_times(folder: Path) -> None:
@@ -73,7 +73,7 @@ def _refused(words: str, at: str = "read", name: str = SIXTH, kind: str = "Slice
 CASES = [
     Case("links to the slices", _links, SOUND),
     Case("hard links to the slices", _hard_links, SOUND),
-    Case("a link to the folder", _linked_folder, SOUND, path="link_25um"),
+    Case("a link to the folder", _linked_folder, SOUND, path="link_25um_iso"),
     Case("five links to one file", _one_file_five_times, Values(IMAGES[[0] * 5])),
     Case("files with holes", _sparse, Values(IMAGES * 0)),
     Case("a link to nothing", _and(lambda p: p.symlink_to("gone.tif")), _refused("is not there")),

@@ -112,7 +112,7 @@ CASES = [
     Case("the first slice may not be read", plain,
          Refused("SliceReadError", ("slice_1.tif", "permission denied", "Ask"), "open", "check"), locked=("slice_1.tif",)),
     Case("a folder that may not be listed", plain,
-         Refused("SliceReadError", ("stack_25um", "permission denied", "Ask"), "open"), locked=(".",), mode=0o111),
+         Refused("SliceReadError", ("stack_25um_iso", "permission denied", "Ask"), "open"), locked=(".",), mode=0o111),
     Case("a folder that may be listed and not entered", plain,
          Refused("SliceReadError", ("slice_1.tif", "permission denied"), "open", "check"), locked=(".",), mode=0o444),
     Case("read-only slices", plain, SOUND, locked=tuple(f"slice_{n}.tif" for n in range(1, 6)), mode=0o444),
@@ -126,7 +126,7 @@ CASES = [
     Case("a movie onto a full disk", _large,
          Refused("OSError", ("movie.gif",), "open"), act=_movie, asks="writing"),
     Case("converting to where the slices are", plain,
-         Refused("StoreError", ("stack_25um", "inside the source"), "open"), act=_write_over_the_slices, asks="writing"),
+         Refused("StoreError", ("stack_25um_iso", "inside the source"), "open"), act=_write_over_the_slices, asks="writing"),
 ]  # fmt: skip
 
 if sys.platform == "win32":  # rights and limits are others there

@@ -65,7 +65,7 @@ CASES = [
          Refused("EmptyStackError", ("no file or folder", "nowhere"), "open"), path="nowhere", asks="errors"),
     Case("nothing but folders of slices", lambda f: (
          (f / "sub").mkdir(), plain(f / "sub")),
-         Refused("EmptyStackError", ("in folders inside it", "brainxr.open("), "open"), asks="errors"),
+         Refused("EmptyStackError", ("what follows is in it", "brainxr.open("), "open"), asks="errors"),
     Case("nothing but other files", lambda f: (f / "notes.txt").write_text("x"),
          Refused("EmptyStackError", ("no TIFF slices", "notes.txt"), "open"), asks="errors"),
 ]  # fmt: skip
