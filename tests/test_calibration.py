@@ -10,7 +10,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainxr.stacks.calibration import SlicePlace
+from brainxr.stacks.calibration import SlicePlace, ValueCalibration
 
 LENGTHS = st.floats(1e-300, 1e300)
 PLACES = st.floats(-1e300, 1e300)
@@ -77,3 +77,9 @@ def test_a_file_that_was_changed() -> None:
     assert not place.fits((7, 10), (1 / 25, 1 / 50))
     assert not place.fits((7, 11), (1 / 50, 1 / 50))
     assert not place.fits((7, 11), None)
+
+
+@pytest.mark.parametrize("function", [float("inf"), float("nan"), "1e400", None, []])
+def test_a_calibration_that_is_no_function_is_none(function: object) -> None:
+    told = ValueCalibration.told_by({"cf": function, "c0": 1.0, "c1": 2.0})
+    assert told is None

@@ -125,7 +125,7 @@ class ValueCalibration:
         try:
             function = int(imagej["cf"])
             offset, slope = float(imagej["c0"]), float(imagej["c1"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):  # which is what infinity is
             return None
         is_sound = math.isfinite(offset) and math.isfinite(slope) and slope != 0
         if function != _STRAIGHT_LINE or not is_sound or (offset, slope) == (0.0, 1.0):
