@@ -12,7 +12,9 @@ from importlib.metadata import version as _version
 from brainxr import accessor as _accessor  # registers .brain
 from brainxr.api import open, open_pyramid
 from brainxr.errors import (
+    AlignmentWarning,
     DisplayError,
+    EmptySelectionWarning,
     EmptyStackError,
     FetchError,
     GeometryError,
@@ -20,6 +22,7 @@ from brainxr.errors import (
     LengthError,
     MissingExtraError,
     OrientationWarning,
+    PositionError,
     SliceGapWarning,
     SliceOrderWarning,
     SliceReadError,
@@ -35,6 +38,7 @@ from brainxr.errors import (
     VolumeError,
     VolumeReadError,
 )
+from brainxr.geometry.regridding import volume
 from brainxr.integrity.inspection import check
 from brainxr.integrity.volumesum import checksum
 from brainxr.pictures.movies import movie
@@ -49,7 +53,9 @@ __version__ = _version("brainxr")
 del _accessor, _version
 
 __all__ = [
+    "AlignmentWarning",
     "DisplayError",
+    "EmptySelectionWarning",
     "EmptyStackError",
     "FetchError",
     "GeometryError",
@@ -57,6 +63,7 @@ __all__ = [
     "LengthError",
     "MissingExtraError",
     "OrientationWarning",
+    "PositionError",
     "SliceGapWarning",
     "SliceOrderWarning",
     "SliceReadError",
@@ -84,4 +91,5 @@ __all__ = [
     "screenshot",
     "selection",
     "view",
+    "volume",
 ]

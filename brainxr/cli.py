@@ -608,11 +608,15 @@ def _select(volume: xr.DataArray, selection: str | None) -> xr.DataArray:
     for dim, text in _pairs(selection).items() if selection else ():
         if ":" in text:
             start, _, stop = text.partition(":")
-            volume = volume.sel({dim: slice(_number_or_text(start), _number_or_text(stop))})
+            ends = slice(_number_or_text(start), _number_or_text(stop))
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", brainxr.EmptySelectionWarning)
+                    volume = volume.sel({dim: ends})
+            except brainxr.EmptySelectionWarning as nothing:
+                raise ValueError(f"{dim}={text} selects nothing. {nothing}") from None
         else:
             volume = _nearest_plane(volume, dim, text)
-        if volume.size == 0:
-            raise ValueError(f"{dim}={text} selects nothing.")
     return volume
 
 

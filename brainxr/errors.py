@@ -77,6 +77,12 @@ class LengthError(GeometryError):
     """A value was expected to be a length (or another quantity), and is not."""
 
 
+class PositionError(GeometryError, KeyError):
+    """A coordinate has no such position."""
+
+    __str__ = Exception.__str__  # KeyError would print quotes round the message
+
+
 class TooBigError(MemoryError):
     """What was asked for would not fit in memory."""
 
@@ -105,12 +111,20 @@ class OrientationWarning(UserWarning):
     """The axes of a volume are turned against the world's, or nothing tells where they point."""
 
 
+class EmptySelectionWarning(UserWarning):
+    """A range selects nothing."""
+
+
+class AlignmentWarning(UserWarning):
+    """Volumes that are combined share some of their positions only."""
+
+
 class SlowReadWarning(UserWarning):
     """Every read of a file will take long, and need not."""
 
 
 class UnitWarning(UserWarning):
-    """A layer without a unit makes a viewer forget those of the others."""
+    """A number or a layer has no unit, and may be in another one than is assumed."""
 
 
 def shortlist(items: Sequence[object], most: int = 5) -> str:

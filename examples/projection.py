@@ -14,7 +14,5 @@ vol = brainxr.open(brainxr.sample("phantom"))
 
 centimetre = vol.sel(y=slice("8 cm", "9 cm"))
 projection = centimetre.max("y")
-plot = projection.plot(cmap="gray", yincrease=False)
-plot.axes.set_aspect("equal")
-plot.figure.savefig(folder / "projection.png", dpi=150)
+projection.brain.plot().figure.savefig(folder / "projection.png", dpi=150)
 print("a slab of", centimetre.sizes["y"], "planes projected to", dict(projection.sizes))

@@ -107,8 +107,8 @@ def test_extent_is_outer_edges() -> None:
     ("values", "attrs", "message"),
     [
         ([0, 1, 2], {"units": None}, r"'z' has no unit.*attrs\['units'\] = 'micrometer'"),
-        ([0, 1, 2], {"units": "second"}, "'z' is in 'second', which is no length"),
-        ([0, 1, 2], {"units": "pixel"}, "'z' is in 'pixel', which is no length"),
+        ([0, 1, 2], {"units": "second"}, "'z' is in 'second', which is not a length"),
+        ([0, 1, 2], {"units": "pixel"}, "'z' is in 'pixel', which is not a length"),
         ([], {}, r"nothing along 'z': the selection is empty, .* at least.*vol\['z'\] tells"),
         ([7], {}, r"One position along 'z' doesn't tell .*attrs\['spacing'\] = 100"),
         (7, {}, "One position along 'z'"),

@@ -162,6 +162,8 @@ def test_selections(shared_stack: Any, volumes: dict[str, xr.DataArray], name: s
             xr.testing.assert_identical(SELECTIONS[name](volume).compute(), expected)
 
 
+# those that share some positions only are told so
+@pytest.mark.filterwarnings("ignore::brainxr.AlignmentWarning")
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operations(shared_stack: Any, volumes: dict[str, xr.DataArray], name: str) -> None:
     expected = OPERATIONS[name](twin_of(shared_stack))
@@ -292,6 +294,7 @@ def test_origin_and_spacing_per_axis(make_stack: Any, recwarn: Any) -> None:
     xr.testing.assert_identical(volume.compute(), twin)
 
 
+@pytest.mark.filterwarnings("ignore::brainxr.AlignmentWarning")
 def test_index_is_lost_to_nobody(shared_stack: Any) -> None:
     """xarray's selections, alignments and concats keep the index that knows units."""
     volume = brainxr.open(shared_stack.path)

@@ -58,7 +58,8 @@ class VoxelGrid:
         variables: dict[Any, xr.Variable] = {**others}
         for dim, index in indexes.items():
             # one slice, or none, can't tell its spacing: the attribute does
-            attrs = {"units": u.MICROMETER, "spacing": abs(self.spacing[dim])}
+            spacing = GridSpacing(abs(self.spacing[dim]), self.origin[dim])
+            attrs = {"units": u.MICROMETER, "spacing": spacing}
             variables |= index.create_variables({dim: xr.Variable(dim, index.index, attrs)})
         return xr.Coordinates(variables, indexes=indexes)
 
@@ -145,6 +146,7 @@ class Lattice:
                     f"One position along {name!r} doesn't tell how thick it is. Say it, in the "
                     f"coordinate's unit: data[{name!r}].attrs['spacing'] = 100."
                 )
+            _check_thickness(coordinate, float(values[0]))
             return cls(float(values[0]), hint, np.zeros(1, np.int64))
         return cls._fit(values, hint, name)
 
@@ -189,10 +191,47 @@ def spatial_dims(data: xr.DataArray) -> list[str]:
 
 
 def _in_micrometers(coordinate: xr.DataArray, name: Hashable) -> npt.NDArray[np.float64]:
-    unit = _length_unit(coordinate, name)
+    unit = u.length_unit(coordinate, name)
     values = np.atleast_1d(np.asarray(coordinate.values, dtype=np.float64))
     scale = u.factor(unit, to=u.MICROMETER)
     return values if scale == 1 else values * scale
+
+
+class GridSpacing(float):
+    """A spacing that remembers the first position of its grid.
+
+    Attributes of a coordinate outlive ``coarsen`` and ``interp``: a plane that does not lie on
+    the grid of its attribute has another thickness.
+    """
+
+    start: float
+
+    def __new__(cls, spacing: float, start: float) -> Self:
+        self = super().__new__(cls, spacing)
+        self.start = start
+        return self
+
+    def __deepcopy__(self, memo: Any) -> GridSpacing:
+        return self
+
+    def __reduce__(self) -> Any:
+        return GridSpacing, (float(self), self.start)
+
+
+def _check_thickness(coordinate: xr.DataArray, micrometers: float) -> None:
+    """Refuse the spacing of another grid than that on which the one position lies."""
+    spacing: Any = coordinate.attrs["spacing"]
+    if not isinstance(spacing, GridSpacing) or coordinate.attrs["units"] != u.MICROMETER:
+        return
+    steps = (micrometers - spacing.start) / float(spacing)
+    if abs(steps - round(steps)) > OFF_GRID_IN_VOXELS * max(1.0, abs(steps) / 1000):
+        name = coordinate.name
+        raise GeometryError(
+            f"The position {micrometers:.10g} µm along {name!r} is not on the grid of its "
+            f"attribute spacing={float(spacing):.6g}, which so is not its thickness. Use "
+            ".brain.coarsen or .brain.interp, which keep it, or say it: "
+            f"data[{name!r}].attrs['spacing'] = 100."
+        )
 
 
 def _spacing_attribute(coordinate: xr.DataArray) -> float | None:
@@ -209,14 +248,3 @@ def _spacing_attribute(coordinate: xr.DataArray) -> float | None:
             "above zero, in the coordinate's unit."
         )
     return micrometers
-
-
-def _length_unit(coordinate: xr.DataArray, name: Hashable) -> str:
-    unit = coordinate.attrs.get("units")
-    if not u.is_length(unit):
-        found = "has no unit" if unit is None else f"is in {str(unit)!r}, which is no length"
-        raise GeometryError(
-            f"Coordinate {name!r} {found}, so its voxels have no place. Say it, for example: "
-            f"data[{name!r}].attrs['units'] = 'micrometer'."
-        )
-    return str(unit)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from brainxr.errors import LengthError
+from brainxr.errors import GeometryError, LengthError
 
 if TYPE_CHECKING:
     import pint
@@ -160,6 +160,35 @@ def is_length(unit: object) -> bool:
         return isinstance(unit, str) and bool(factor(unit, MICROMETER))
     except LengthError:
         return False
+
+
+def full_name(unit: str) -> str:
+    """Name of a unit as pint, CF and OME-NGFF have it.
+
+    >>> full_name("mm"), full_name("µm")
+    ('millimeter', 'micrometer')
+    """
+    import pint
+
+    return str(pint.application_registry.Unit(unit))
+
+
+def length_unit(coordinate: Any, name: object) -> str:
+    """Unit of a coordinate, which has to be one of length.
+
+    Raises
+    ------
+    GeometryError
+    """
+    unit = coordinate.attrs.get("units")
+    if is_length(unit):
+        return str(unit)
+    found = "has no unit" if unit is None else f"is in {str(unit)!r}, which is not a length"
+    raise GeometryError(
+        f"Coordinate {name!r} {found}, so its voxels have no place. Give the array coordinates in "
+        "µm: data = brainxr.volume(data, spacing={'z': '100 µm', 'y': 25, 'x': 25}), or, where "
+        f"its numbers are positions, data[{name!r}].attrs['units'] = 'micrometer'."
+    )
 
 
 def show_micrometers(micrometers: float) -> str:

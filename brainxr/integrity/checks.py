@@ -14,6 +14,7 @@ from brainxr.cluster import active_client, in_order, refuse_unseen
 from brainxr.errors import EmptyStackError, StackError
 from brainxr.files.pool import WAITING
 from brainxr.geometry.extra_dims import At
+from brainxr.html import table_html
 from brainxr.stacks.locate import find_files
 from brainxr.stacks.pages import PageChoice
 from brainxr.stacks.parts import find_parts
@@ -64,6 +65,11 @@ class CheckReport:
         """All of it as what JSON can hold; what is no number is None."""
         cleaned: dict[str, Any] = _without_nan(asdict(self) | {"ok": self.ok})
         return cleaned
+
+    def _repr_html_(self) -> str:
+        head, *lines = str(self).splitlines()
+        rows = {str(i): line.strip() for i, line in enumerate(lines, 1)}
+        return table_html(head, rows)
 
     def __str__(self) -> str:
         if self.ok:

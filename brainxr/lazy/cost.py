@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from brainxr.errors import TooBigError
+from brainxr.html import table_html
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.memory import available_memory
 from brainxr.lazy.unloaded import stack_of
@@ -35,6 +36,14 @@ class Cost:
     bytes_to_read: int
     bytes_of_result: int
     chunks: int = 0
+
+    def _repr_html_(self) -> str:
+        counts = {"slices": self.slices, "chunks": self.chunks}
+        rows = {name: str(n) for name, n in counts.items() if n}
+        rows |= {
+            "to read": show_bytes(self.bytes_to_read), "result": show_bytes(self.bytes_of_result)
+        }  # fmt: skip
+        return table_html("Cost", rows)
 
     def __str__(self) -> str:
         counts = {"slice": self.slices, "chunk": self.chunks}

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from brainxr.errors import GeometryError
+from brainxr.errors import GeometryError, UnitWarning, warn
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS, OFF_GRID_IN_VOXELS, Lattice
 from brainxr.geometry.orientation import Way, edge_letters, way_of
@@ -206,7 +206,8 @@ def _nearest(axis: PlaneAxis, wanted: u.Length, unit: str) -> int:
     what = f"at[{axis.name!r}]"
     unit = getattr(wanted, "attrs", {}).get("units", unit)  # a DataArray's own, as in .sel
     micrometers = u.to_micrometers(wanted, what)
-    if not isinstance(wanted, str) and not u.is_quantity(wanted):
+    is_plain = not isinstance(wanted, str) and not u.is_quantity(wanted)
+    if is_plain:
         micrometers *= u.factor(unit, to=u.MICROMETER)
     voxels = (micrometers - axis.lattice.start) / axis.lattice.step
     if not -0.5 - OFF_GRID_IN_VOXELS <= voxels <= axis.voxels - 0.5 + OFF_GRID_IN_VOXELS:
@@ -215,7 +216,21 @@ def _nearest(axis: PlaneAxis, wanted: u.Length, unit: str) -> int:
             f"{what} = {_mm(micrometers / 1000)} is outside: the array extends from {_mm(low)} to "
             f"{_mm(high)} along {axis.name!r}. Choose a place in between."
         )
+    if is_plain and unit == u.MICROMETER and not hasattr(wanted, "attrs"):
+        _warn_of_millimetres(axis, what, micrometers)
     return int(np.abs(axis.lattice.k - voxels).argmin())
+
+
+def _warn_of_millimetres(axis: PlaneAxis, what: str, number: float) -> None:
+    """Warn of a plain number, in µm, on an axis in mm, where as mm it would lie inside, too."""
+    low, high = sorted(axis.edges)
+    first = abs(axis.lattice.step) * axis.lattice.k.size / 100
+    if low <= number <= high and 0 < abs(number) < first:
+        warn(
+            f"{what} = {number:g} is taken as {number:g} µm, as plain numbers are, and the axes "
+            f"are drawn in mm. For {number:g} mm write '{number:g} mm', else '{number:g} µm'.",
+            UnitWarning,
+        )
 
 
 def planes_through(

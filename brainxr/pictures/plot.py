@@ -145,7 +145,7 @@ def plot_planes(
     marked = {dim: place for dim, place in point.items() if len(planes) > 1 or dim in (at or {})}
     for panel, plane in zip(figure.axes, planes, strict=True):
         _draw_frame(panel, plane, layout.scale)
-        _draw_letters(panel, plane, 11)
+        draw_letters(panel, plane, 11)
         if crosshair:
             _draw_crosshair(panel, plane, marked)
     return figure
@@ -214,7 +214,7 @@ def montage(
     figure = _paint(volume, planes, layout, _Style(cmap, vmin, vmax))
     for panel, plane in zip(figure.axes, planes, strict=True):
         _draw_label(panel, plane)
-        _draw_letters(panel, plane, 9)
+        draw_letters(panel, plane, 9)
     return figure
 
 
@@ -295,7 +295,7 @@ def plot_profile(report: DeepReport, *, figsize: tuple[float, float] = (9.0, 4.5
             "the report: it says what is wrong."
         )
     figure: Figure
-    figure, panel = _import_pyplot().subplots(figsize=figsize, layout="constrained")
+    figure, panel = import_pyplot().subplots(figsize=figsize, layout="constrained")
     _draw_profile(panel, report)
     _mark_odd(panel, report)
     panel.set(xlabel=f"{report.axis} [mm]", ylabel="intensity")
@@ -388,7 +388,7 @@ def _paint(
     volume: xr.DataArray, planes: Sequence[CutPlane], layout: _Layout, style: _Style
 ) -> Figure:
     """A figure with one panel a plane and a scale bar; reads the planes."""
-    plt = _import_pyplot()
+    plt = import_pyplot()
     cmap = plt.get_cmap(style.cmap)  # an unknown name is told before anything is read
     pixels_per_mm = layout.scale * plt.rcParams["figure.dpi"]
     planes = [plane.thin(pixels_per_mm) for plane in planes]
@@ -401,17 +401,17 @@ def _paint(
         panel.imshow(
             on_grid(image, plane), cmap=cmap, vmin=low, vmax=high,
             extent=(*plane.across.part_edges, *plane.down.part_edges[::-1]),
-            interpolation=_interpolation(planes, pixels_per_mm),
+            interpolation=interpolation_for(planes, pixels_per_mm),
         )  # fmt: skip
         _finish_panel(panel, plane)
     areas = [box[2] * box[3] for box in layout.boxes]
     largest = max(reversed(range(len(areas))), key=lambda i: areas[i])
-    _draw_scale_bar(figure.axes[largest], planes[largest], layout.scale)
+    draw_scale_bar(figure.axes[largest], planes[largest], layout.scale)
     _show_once_in_notebooks(figure)
     return figure
 
 
-def _interpolation(planes: Sequence[CutPlane], pixels_per_mm: float) -> str | None:
+def interpolation_for(planes: Sequence[CutPlane], pixels_per_mm: float) -> str | None:
     """One look for all panels: voxels that are large on the screen have edges in each of them.
 
     Left to itself, matplotlib blurs those that are not a whole number of pixels, a
@@ -471,8 +471,8 @@ def _draw_label(panel: Axes, plane: CutPlane) -> None:
     )  # fmt: skip
 
 
-def _draw_letters(panel: Axes, plane: CutPlane, size: float) -> None:
-    """What of a body lies at the edges, where it is known."""
+def draw_letters(panel: Axes, plane: CutPlane, size: float) -> None:
+    """Write what of a body lies at the edges, where it is known."""
     places: dict[str, tuple[Any, Any, str, str]] = {
         "left": ((0, 0.5), (4, 0), "left", "center"),
         "right": ((1, 0.5), (-4, 0), "right", "center"),
@@ -487,8 +487,8 @@ def _draw_letters(panel: Axes, plane: CutPlane, size: float) -> None:
         )  # fmt: skip
 
 
-def _draw_scale_bar(panel: Axes, plane: CutPlane, inches_per_mm: float) -> None:
-    """A bar of a round length, up to a third of the panel, in its lower right corner."""
+def draw_scale_bar(panel: Axes, plane: CutPlane, inches_per_mm: float) -> None:
+    """Draw a bar of a round length, up to a third of the panel, in its lower right corner."""
     width, height = plane.size
     length = round_length(width / 3)
     margin = min(0.12 / inches_per_mm, width / 10, height / 5)
@@ -523,7 +523,7 @@ def colour_table(cmap: str) -> npt.NDArray[np.uint8]:
     MissingExtraError
         When matplotlib is not installed.
     """
-    colours = _import_pyplot().get_cmap(cmap).resampled(256)(np.arange(256), bytes=True)
+    colours = import_pyplot().get_cmap(cmap).resampled(256)(np.arange(256), bytes=True)
     return np.ascontiguousarray(colours[:, :3])
 
 
@@ -536,10 +536,16 @@ def font_file() -> str:
 
 def draw_without_window() -> None:
     """Draw into memory from now on: a picture in a file needs no display."""
-    _import_pyplot().switch_backend("agg")
+    import_pyplot().switch_backend("agg")
 
 
-def _import_pyplot() -> Any:
+def import_pyplot() -> Any:
+    """Import pyplot, which is an extra.
+
+    Raises
+    ------
+    MissingExtraError
+    """
     try:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:
@@ -558,10 +564,10 @@ def _show_once_in_notebooks(figure: Figure) -> None:
     a figure that is the cell's value a second time. Asked for its value, a figure
     of ours leaves the open ones.
     """
-    if "inline" in _import_pyplot().get_backend():
+    if "inline" in import_pyplot().get_backend():
         figure._repr_mimebundle_ = partial(_leave_open_figures, figure)  # type: ignore[attr-defined]
 
 
 def _leave_open_figures(figure: Figure, **_: object) -> dict[str, object]:
-    _import_pyplot().close(figure)
+    import_pyplot().close(figure)
     return {}
