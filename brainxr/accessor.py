@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from brainxr.progress import Callback
     from brainxr.stacks.slices import PathLike
     from brainxr.stores.ngff import Version
+    from brainxr.viewing.viewer import Shown
     from brainxr.writing.pyramid import Method
     from brainxr.writing.shards import CodecName
     from brainxr.writing.tiffstack import Compression
@@ -48,8 +49,9 @@ class BrainAccessor:
         self._data = data
 
     def view(
-        self, viewer: ViewerModel | None = None, *, planes: bool = False,
-        block: bool | None = None, preview: int | str | None = None, **layer_kwargs: Any,
+        self, viewer: ViewerModel | None = None, *, labels: Shown | bool | None = None,
+        planes: bool = False, block: bool | None = None, preview: int | str | None = None,
+        **layer_kwargs: Any,
     ) -> ViewerModel:  # fmt: skip
         """Show it in napari at its true place; see `brainxr.view`.
 
@@ -57,6 +59,8 @@ class BrainAccessor:
         ----------
         viewer : napari.Viewer or napari.components.ViewerModel, optional
             Where to add the layer. Default: a new window.
+        labels : DataArray, mapping of str to DataArray, or bool, optional
+            Regions to add on top; or whether these are labels themselves.
         planes : bool
             Part the window into axial, coronal and sagittal views.
         block : bool, optional
@@ -279,7 +283,7 @@ class BrainAccessor:
 
     def to_ome_zarr(
         self, path: PathLike, *, version: Version = "0.5", levels: int | None = None,
-        method: Method = "mean", chunks: Any = None, shards: Any = None,
+        method: Method | None = None, chunks: Any = None, shards: Any = None,
         codec: CodecName = "lz4", memory: str | int = "1 GiB", overwrite: bool = False,
         progress: bool = True, callback: Callback | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -297,8 +301,9 @@ class BrainAccessor:
             Of OME-Zarr: Zarr 3 in shards, or Zarr 2 for older programs.
         levels : int, optional
             Default: until the longest axis has at most 128 voxels.
-        method : {"mean", "mode", "nearest"}
-            How a level is made of the one before; the last two for labels.
+        method : {"mean", "mode", "nearest"}, optional
+            How a level is made of the one before. Default: ``"mode"`` for labels, else
+            ``"mean"``.
         chunks, shards : int or mapping of str to int, optional
             Voxels that are compressed together, and that are in one file.
         codec : {"lz4", "zstd", "none"}
@@ -417,7 +422,7 @@ class BrainAccessor:
         )  # fmt: skip
 
     def build_levels(
-        self, *, beside: bool = False, levels: int | None = None, method: Method = "mean",
+        self, *, beside: bool = False, levels: int | None = None, method: Method | None = None,
         codec: CodecName = "lz4", memory: str | int = "1 GiB", progress: bool = True,
         callback: Callback | None = None,
     ) -> Path:  # fmt: skip

@@ -256,7 +256,9 @@ def view(
 @click.option("--along", type=click.Choice(DIMS), help="Of slices: their axis. Default: z.")
 @click.option("--compression", type=click.Choice(COMPRESSIONS), help="Of slices. Default: none.")
 @click.option("--levels", type=int, help="How many. Default: until the coarsest is small.")
-@click.option("--method", type=click.Choice(METHODS), help="Of levels. Default: mean.")
+@click.option(
+    "--method", type=click.Choice(METHODS), help="Of levels. Default: mode of labels, else mean."
+)
 @click.option("--chunks", help="Voxels: '64', or per axis: 'z=32,y=64,x=64'. Default: 64.")
 @click.option("--shards", help="Voxels in a file, as --chunks. Default: by the memory.")
 @click.option("--codec", type=click.Choice(CODECS), help="Of chunks. Default: lz4.")
@@ -290,7 +292,7 @@ def convert(sources: tuple[str, ...], target: str, form: str | None, **options: 
 @_PATHS
 @click.option("--beside", is_flag=True, help="Next to the stack, and not in the user's cache.")
 @click.option("--levels", type=int, help="How many, with the stack. Default: until it is small.")
-@click.option("--method", type=click.Choice(METHODS), default="mean", show_default=True)
+@click.option("--method", type=click.Choice(METHODS), help="Default: mode of labels, else mean.")
 @click.option("--codec", type=click.Choice(CODECS), default="lz4", show_default=True)
 @click.option("--memory", help="What it may take at a time. Default: 1 GiB.")
 @click.option("--no-progress", is_flag=True, help="Without a bar.")

@@ -119,6 +119,14 @@ class AlignmentWarning(UserWarning):
     """Volumes that are combined share some of their positions only."""
 
 
+class ViewerWarning(UserWarning):
+    """napari lacks something that brainxr uses, and does without it."""
+
+
+class LabelWarning(UserWarning):
+    """Values that may be labels were averaged."""
+
+
 class SlowReadWarning(UserWarning):
     """Every read of a file will take long, and need not."""
 

@@ -20,7 +20,7 @@ from benchmarks import giant
 from benchmarks.memory import status
 from brainxr.errors import TooBigError
 from brainxr.lazy import daskfold
-from brainxr.viewing.layers import image_layer
+from brainxr.viewing.layers import layer_of
 
 # Tall and wide as the real one, and thin, so that its folder is made at once.
 THIN = (40, *giant.GIANT[1:])
@@ -69,8 +69,8 @@ def test_a_plane_of_900_megapixels_is_drawn_or_refused(volume: xr.DataArray) -> 
     part = volume.isel(z=[7], y=slice(None, None, stride), x=slice(None, None, stride))
     np.testing.assert_array_equal(drawn, made(part)[0])
     with pytest.raises(TooBigError, match=r"30000 x 30000 voxels takes 1\.8 GB.*isel\(z=slice"):
-        image_layer(volume)
-    assert image_layer(volume.isel(y=slice(None, None, 4), x=slice(None, None, 4)))
+        layer_of(volume)
+    assert layer_of(volume.isel(y=slice(None, None, 4), x=slice(None, None, 4)))
 
 
 # What each step may take beyond Python, its libraries and what was opened before, in MB.

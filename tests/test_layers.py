@@ -12,7 +12,7 @@ from brainxr.errors import GeometryError
 from brainxr.geometry.grid import VoxelGrid
 from brainxr.lazy.laidout import LaidOut
 from brainxr.lazy.lazyarray import StackArray
-from brainxr.viewing.layers import image_layer
+from brainxr.viewing.layers import layer_of
 
 SPACING = {"z": 100.0, "y": 50.0, "x": 25.0}
 ORIGIN = {"z": 1000.0, "y": 0.0, "x": -75.0}
@@ -71,7 +71,7 @@ def test_every_voxel_lies_where_its_coordinate_says(
     in_micrometers = select(twin)
     if in_micrometers.z.attrs.get("units") == "mm":
         in_micrometers = in_micrometers.assign_coords(z=in_micrometers.z * 1000)
-    assert drawn(image_layer(select(volume))) == true_places(in_micrometers)
+    assert drawn(layer_of(select(volume))) == true_places(in_micrometers)
 
 
 PURE = [name for name in SELECTIONS if name not in ("in mm", "changed", "averaged")]
@@ -81,7 +81,7 @@ PURE = [name for name in SELECTIONS if name not in ("in mm", "changed", "average
 @pytest.mark.parametrize("name", PURE)
 def test_napari_reads_the_stack_itself(stack: MadeStack, name: str, chunks: str | None) -> None:
     volume = brainxr.open(stack.path, spacing=SPACING, origin=ORIGIN, chunks=chunks)
-    values, *_ = image_layer(SELECTIONS[name](volume))
+    values, *_ = layer_of(SELECTIONS[name](volume))
     # xarray keeps no trace of the axes once its lazy transpose is indexed
     lost = name == "transposed, then cut" and chunks is None
     assert isinstance(values, np.ndarray if lost else StackArray)
@@ -89,8 +89,8 @@ def test_napari_reads_the_stack_itself(stack: MadeStack, name: str, chunks: str 
 
 def test_without_a_place_the_stack_is_still_read_lazily(stack: MadeStack) -> None:
     volume = brainxr.open(stack.path, chunks=None)
-    assert isinstance(image_layer(volume.isel(z=2, drop=True))[0], StackArray)
-    assert isinstance(image_layer(volume.rename(x="u"))[0], StackArray)
+    assert isinstance(layer_of(volume.isel(z=2, drop=True))[0], StackArray)
+    assert isinstance(layer_of(volume.rename(x="u"))[0], StackArray)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_without_a_place_the_stack_is_still_read_lazily(stack: MadeStack) -> Non
 )
 def test_changed_data_are_shown_as_they_are(vol: xr.DataArray, change) -> None:
     changed = change(vol)
-    values, *_ = image_layer(changed.sortby("z"))
+    values, *_ = layer_of(changed.sortby("z"))
     assert not isinstance(values, StackArray)
     np.testing.assert_array_equal(np.asarray(values), changed.sortby("z").values)
 
@@ -114,19 +114,19 @@ def test_changed_data_are_shown_as_they_are(vol: xr.DataArray, change) -> None:
 def test_assignment_ends_the_proof(vol: xr.DataArray) -> None:
     mine = vol.copy()
     mine[0] = 0
-    assert np.asarray(image_layer(mine)[0])[0].max() == 0
-    assert isinstance(image_layer(vol)[0], StackArray)
+    assert np.asarray(layer_of(mine)[0])[0].max() == 0
+    assert isinstance(layer_of(vol)[0], StackArray)
 
 
 def test_mixed_units_become_one(vol: xr.DataArray) -> None:
     in_mm = vol.assign_coords(y=("y", vol.y.values / 1000, {"units": "mm"}))
-    _, kwargs, _ = image_layer(in_mm)
+    _, kwargs, _ = layer_of(in_mm)
     assert kwargs["scale"] == pytest.approx([100, 50, 25])
     assert set(kwargs["units"]) == {"micrometer"}
 
 
 def test_projection_has_the_axes_that_are_left(vol: xr.DataArray) -> None:
-    values, kwargs, _ = image_layer(vol.max("z"))
+    values, kwargs, _ = layer_of(vol.max("z"))
     assert kwargs["axis_labels"] == ["y", "x"]
     assert kwargs["translate"] == [0, -75]
     np.testing.assert_array_equal(np.asarray(values), vol.values.max(0))
@@ -134,7 +134,7 @@ def test_projection_has_the_axes_that_are_left(vol: xr.DataArray) -> None:
 
 def test_other_axes_come_first(vol: xr.DataArray) -> None:
     times = xr.concat([vol, vol + 1], "t").transpose("x", "t", "z", "y")
-    values, kwargs, _ = image_layer(times)
+    values, kwargs, _ = layer_of(times)
     assert kwargs["axis_labels"] == ["t", "z", "y", "x"]
     assert kwargs["units"] == ["pixel", "micrometer", "micrometer", "micrometer"]
     assert values.shape == (2, 5, 7, 11)
@@ -147,7 +147,7 @@ def test_gaps_stay_empty(make_stack: MakeStack, chunks: str | None, order: str) 
     with pytest.warns(brainxr.SliceGapWarning):
         volume = brainxr.open(made.path, spacing=SPACING, chunks=chunks)
     volume = volume[::-1] if order == "down" else volume
-    values, kwargs, _ = image_layer(volume)
+    values, kwargs, _ = layer_of(volume)
     assert isinstance(values, LaidOut)
     assert values.shape == (11, 5, 4)
     assert kwargs["scale"][0] == 100
@@ -157,7 +157,7 @@ def test_gaps_stay_empty(make_stack: MakeStack, chunks: str | None, order: str) 
 
 
 def test_a_picked_slice_between_others_is_not_invented(vol: xr.DataArray) -> None:
-    values, *_ = image_layer(vol.isel(z=[0, 1, 4]))
+    values, *_ = layer_of(vol.isel(z=[0, 1, 4]))
     shown = np.asarray(values)
     assert shown[2:4].max() == 0
     np.testing.assert_array_equal(shown[[0, 1, 4]], vol.values[[0, 1, 4]])
@@ -173,7 +173,7 @@ def test_contrast_of_a_stack_with_dark_ends(make_stack: MakeStack, chunks: str |
     for path, image in zip(made.paths, made.values, strict=True):
         image.tofile(path.with_suffix(".raw"))
     dark = make_stack((40, 30, 20), folder="dark_100um_iso", values=made.values)
-    _, kwargs, _ = image_layer(brainxr.open(dark.path, chunks=chunks))
+    _, kwargs, _ = layer_of(brainxr.open(dark.path, chunks=chunks))
     low, high = kwargs["contrast_limits"]
     assert made.values[12:28].min() <= low < high <= made.values.max()
     assert high > 0.5 * made.values.max()
@@ -183,7 +183,7 @@ def test_contrast_when_the_middle_is_empty(make_stack: MakeStack) -> None:
     values = np.zeros((41, 6, 5), "u2")
     values[2:6] = np.arange(120).reshape(4, 6, 5) + 100
     made = make_stack(values.shape, values=values)
-    low, high = image_layer(brainxr.open(made.path))[1]["contrast_limits"]
+    low, high = layer_of(brainxr.open(made.path))[1]["contrast_limits"]
     assert (low, high) != (0, 1)
     assert 100 <= high <= 219
 
@@ -200,25 +200,25 @@ def test_contrast_reads_a_few_planes_only(make_stack: MakeStack, monkeypatch) ->
         return original(self)
 
     monkeypatch.setattr(StackArray, "read", recording)
-    image_layer(volume)
+    layer_of(volume)
     assert len(read) <= 6
     assert all(20 < place < 40 for place in read)
 
 
 def test_own_arguments_win_and_spare_the_reading(vol: xr.DataArray, monkeypatch) -> None:
     monkeypatch.setattr(StackArray, "read", lambda self: pytest.fail("nothing may be read"))
-    _, kwargs, _ = image_layer(vol, contrast_limits=(3, 9), name="mine", colormap="magma")
+    _, kwargs, _ = layer_of(vol, contrast_limits=(3, 9), name="mine", colormap="magma")
     assert (kwargs["contrast_limits"], kwargs["name"]) == ((3, 9), "mine")
     assert kwargs["colormap"] == "magma"
 
 
 def test_name_tells_stack_and_place(vol: xr.DataArray) -> None:
-    assert image_layer(vol)[1]["name"] == "stack_100um_iso"
-    assert image_layer(vol.sel(z="1.2 mm"))[1]["name"] == "stack_100um_iso, z = 1.2 mm"
+    assert layer_of(vol)[1]["name"] == "stack_100um_iso"
+    assert layer_of(vol.sel(z="1.2 mm"))[1]["name"] == "stack_100um_iso, z = 1.2 mm"
 
 
 def test_gaps_along_two_axes(vol: xr.DataArray) -> None:
-    values, *_ = image_layer(vol.isel(z=[0, 1, 4], x=[0, 3, 4]))
+    values, *_ = layer_of(vol.isel(z=[0, 1, 4], x=[0, 3, 4]))
     assert values.shape == (5, 7, 5)
     shown = np.asarray(values)
     there = np.ix_([0, 1, 4], range(7), [0, 3, 4])
@@ -229,7 +229,7 @@ def test_gaps_along_two_axes(vol: xr.DataArray) -> None:
 
 def test_contrast_of_floats_that_are_nan_in_the_middle(vol: xr.DataArray) -> None:
     holes = vol.astype("f4").where(vol.z < 1100)
-    low, high = image_layer(holes)[1]["contrast_limits"]
+    low, high = layer_of(holes)[1]["contrast_limits"]
     assert 0 <= low < high <= float(holes.max())
 
 
@@ -238,19 +238,19 @@ def test_contrast_of_floats_that_are_nan_in_the_middle(vol: xr.DataArray) -> Non
 
 def test_refusals(vol: xr.DataArray) -> None:
     with pytest.raises(TypeError, match=r"dataset\['intensity'\]"):
-        image_layer(vol.to_dataset())  # type: ignore[arg-type]
+        layer_of(vol.to_dataset())  # type: ignore[arg-type]
     with pytest.raises(GeometryError, match="no unit"):
-        image_layer(vol.assign_coords(z=np.arange(5.0)))
+        layer_of(vol.assign_coords(z=np.arange(5.0)))
     with pytest.raises(GeometryError, match="not a length"):
-        image_layer(vol.assign_coords(z=("z", np.arange(5.0), {"units": "second"})))
+        layer_of(vol.assign_coords(z=("z", np.arange(5.0), {"units": "second"})))
     with pytest.raises(GeometryError, match="Coordinate 'z' has no unit"):
-        image_layer(vol.max("z").assign_coords(z=1200))
+        layer_of(vol.max("z").assign_coords(z=1200))
     with pytest.raises(GeometryError, match="empty"):
-        image_layer(vol.isel(y=slice(0, 0)))
+        layer_of(vol.isel(y=slice(0, 0)))
     with pytest.raises(GeometryError, match="not evenly spaced"):
-        image_layer(vol.isel(z=[0, 1, 2]).assign_coords(z=("z", [0, 1, 2.5], {"units": "mm"})))
+        layer_of(vol.isel(z=[0, 1, 2]).assign_coords(z=("z", [0, 1, 2.5], {"units": "mm"})))
     with pytest.raises(GeometryError, match="none is z, y or x"):
-        image_layer(vol.isel(z=0, y=0, x=0))
+        layer_of(vol.isel(z=0, y=0, x=0))
 
 
 def test_one_position_without_a_thickness_is_an_error() -> None:
@@ -261,4 +261,4 @@ def test_one_position_without_a_thickness_is_an_error() -> None:
     slab = data.isel(z=[1])
     del slab.z.attrs["spacing"]
     with pytest.raises(GeometryError, match=r"attrs\['spacing'\] = 100"):
-        image_layer(slab)
+        layer_of(slab)

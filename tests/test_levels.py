@@ -16,7 +16,7 @@ import brainxr
 from brainxr.errors import GeometryError
 from brainxr.lazy.unloaded import stack_of
 from brainxr.stores.levels import find_levels
-from brainxr.viewing.layers import image_layer
+from brainxr.viewing.layers import layer_of
 from brainxr.writing.convert import build_levels
 
 SHAPE = (19, 37, 45)
@@ -90,13 +90,13 @@ def test_the_viewer_zooms_by_them(make_stack: MakeStack) -> None:
     build_levels(brainxr.open(made.path), levels=3, progress=False)
     # with another spacing than they were made with: the stack says where its voxels are
     volume = brainxr.open(made.path, spacing=25, origin=1000)
-    data, kwargs, _ = image_layer(volume)
+    data, kwargs, _ = layer_of(volume)
     assert kwargs["multiscale"] is True
     assert [level.shape for level in data] == [(19, 37, 45), (19, 19, 23), (19, 10, 12)]
     coarser = halved(made.values)
     for z in range(19):
         np.testing.assert_array_equal(np.asarray(data[1][z]), coarser[z // 2])
-    part, kwargs, _ = image_layer(volume.isel(z=slice(4, 12), y=slice(8, 32), x=slice(16, 40)))
+    part, kwargs, _ = layer_of(volume.isel(z=slice(4, 12), y=slice(8, 32), x=slice(16, 40)))
     for z in range(8):
         shown = np.asarray(part[1][z])
         np.testing.assert_array_equal(shown, coarser[(z + 4) // 2, 4:16, 8:20])

@@ -313,11 +313,11 @@ def test_a_pyramid_and_its_levels_are_made_of_it(tmp_path: Path, monkeypatch: An
 
 
 def test_a_layer_lies_in_place(tmp_path: Path) -> None:
-    from brainxr.viewing.layers import image_layer
+    from brainxr.viewing.layers import layer_of
 
     make_nifti(tmp_path / "a.nii", affine="SLP")
     vol = brainxr.open(tmp_path / "a.nii")
-    data, kwargs, _ = image_layer(vol)
+    data, kwargs, _ = layer_of(vol)
     np.testing.assert_array_equal(np.asarray(data), canonical(tmp_path / "a.nii")[0])
     assert kwargs["translate"] == [float(vol[d][0]) for d in "zyx"]
 

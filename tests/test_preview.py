@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import brainxr
 from brainxr.lazy.laidout import LaidOut
-from brainxr.viewing.layers import image_layer
+from brainxr.viewing.layers import layer_of
 from brainxr.viewing.preview import Budget, Preview, drawn_as, middles, strides, thin_out
 
 VOXEL = (50.0, 20.0, 10.0)
@@ -145,7 +145,7 @@ def read(preview: Preview) -> np.ndarray:
 @pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
 def test_each_voxel_is_one_of_the_volume_within_half_of_one(vol: xr.DataArray, select: Any) -> None:
     """Against the array that napari would draw if it were small enough, in memory."""
-    values, kwargs, _ = image_layer(select(vol), contrast_limits=(0, 1))
+    values, kwargs, _ = layer_of(select(vol), contrast_limits=(0, 1))
     whole = np.asarray(values[:, :, :])
     preview = Preview.of([values], kwargs["scale"], Budget(20_000))
     assert preview is not None
@@ -170,7 +170,7 @@ def test_only_the_slices_and_rows_that_are_shown_are_read(
     # the kernel's account of free memory is a file, too
     monkeypatch.setattr("brainxr.lazy.cost.available_memory", lambda: 10**12)
     made = make_stack((16, 12, 6000), "u2")
-    values, kwargs, _ = image_layer(brainxr.open(made.path), contrast_limits=(0, 1))
+    values, kwargs, _ = layer_of(brainxr.open(made.path), contrast_limits=(0, 1))
     preview = Preview.of([values], kwargs["scale"], Budget(60_000))
     assert preview is not None
     values.read()  # headers are looked at once
@@ -186,7 +186,7 @@ def test_only_the_slices_and_rows_that_are_shown_are_read(
 
 
 def test_it_can_be_stopped_after_each_piece(vol: xr.DataArray, bytes_read: ByteCounter) -> None:
-    values, kwargs, _ = image_layer(vol, contrast_limits=(0, 1))
+    values, kwargs, _ = layer_of(vol, contrast_limits=(0, 1))
     steps = Preview.of([values], kwargs["scale"], Budget(vol.nbytes - 1)).read_steps()
     next(steps)
     next(steps)

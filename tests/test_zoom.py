@@ -13,7 +13,7 @@ from stores import MadeStore, make_store
 
 import brainxr
 from brainxr.lazy.unloaded import stack_of
-from brainxr.viewing.layers import image_layer
+from brainxr.viewing.layers import layer_of
 from brainxr.viewing.preview import Budget
 from brainxr.viewing.zoom import Zoom
 
@@ -28,7 +28,7 @@ def made(tmp_path: Path) -> MadeStore:
 
 
 def zoom_of(data: xr.DataArray) -> Zoom:
-    _, kwargs, _ = image_layer(data, contrast_limits=(0, 1))
+    _, kwargs, _ = layer_of(data, contrast_limits=(0, 1))
     found: Zoom = kwargs["metadata"]["levels"]
     return found
 
@@ -73,7 +73,7 @@ def test_selections_find_their_levels_by_coordinates(
 ) -> None:
     """Each voxel shown is the one in which the middle of its part of the volume lies."""
     selected = brainxr.open(made.path).isel(selection)
-    values, kwargs, _ = image_layer(selected, contrast_limits=(0, 1))
+    values, kwargs, _ = layer_of(selected, contrast_limits=(0, 1))
     assert kwargs["multiscale"]
     full = values[0].shape
     for level in values[1:]:
@@ -106,16 +106,16 @@ def test_what_has_no_levels(made: MadeStore, shared_stack: Any, tmp_path: Path) 
     volume = brainxr.open(made.path)
     for data in (volume + 1, volume.max("z"), volume.load(), brainxr.open(shared_stack.path),
                  brainxr.open(made.path, level=3)):  # fmt: skip
-        values, kwargs, _ = image_layer(data, contrast_limits=(0, 1))
+        values, kwargs, _ = layer_of(data, contrast_limits=(0, 1))
         assert not kwargs["multiscale"]
         assert values.shape[-1] > 1
-    single = image_layer(volume, contrast_limits=(0, 1), multiscale=False)
+    single = layer_of(volume, contrast_limits=(0, 1), multiscale=False)
     assert stack_of(brainxr.open(made.path)) is not None
     assert single[0].shape == volume.shape
 
 
 def test_coarser_levels_of_a_level(made: MadeStore) -> None:
-    values, _, _ = image_layer(brainxr.open(made.path, level=2), contrast_limits=(0, 1))
+    values, _, _ = layer_of(brainxr.open(made.path, level=2), contrast_limits=(0, 1))
     assert [level.shape for level in values] == [(10, 12, 14), (10, 6, 7)]
 
 
@@ -133,7 +133,7 @@ def test_levels_leave_out_what_a_selection_leaves_out(
 ) -> None:
     """Planes that were not selected are dark at every level, though the store has them."""
     chosen = np.array([*range(6), *range(9, 15), 20, 39])
-    values, kwargs, _ = image_layer(brainxr.open(made.path).isel(z=chosen), contrast_limits=(0, 1))
+    values, kwargs, _ = layer_of(brainxr.open(made.path).isel(z=chosen), contrast_limits=(0, 1))
     assert kwargs["multiscale"]
     assert values[0].shape == made.levels[0].shape
     levels = kwargs["metadata"]["levels"].shown(displayed, Budget(4 * 5000))

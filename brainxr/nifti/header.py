@@ -76,6 +76,7 @@ class NiftiHeader:
     told_by: str
     space: str
     unit: float | None
+    is_labels: bool = False
 
     @property
     def is_gzipped(self) -> bool:
@@ -93,6 +94,10 @@ def is_nifti(path: object) -> bool:
     (True, False)
     """
     return isinstance(path, str | os.PathLike) and os.fspath(path).lower().endswith(ENDINGS)
+
+
+# NIFTI_INTENT_LABEL of nifti1.h.
+_INTENT_LABEL = 1002
 
 
 def read_nifti_header(path: PathLike) -> NiftiHeader:
@@ -123,9 +128,15 @@ def read_nifti_header(path: PathLike) -> NiftiHeader:
     found = NiftiHeader(
         image.file_map["image"].filename, _kind(image), tuple(map(int, proxy.shape)), stored,
         int(proxy.offset), slope, inter, _scaled(stored, slope, inter), *_placed(image),
+        is_labels=_is_labels(header),
     )  # fmt: skip
     _refuse_short(found)
     return found
+
+
+def _is_labels(header: Any) -> bool:
+    """True where NIfTI's intent is NIFTI_INTENT_LABEL; MGH has none."""
+    return hasattr(header, "get_intent") and int(header["intent_code"]) == _INTENT_LABEL
 
 
 def load_nibabel() -> Any:

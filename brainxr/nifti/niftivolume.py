@@ -27,6 +27,7 @@ from brainxr.geometry import units as u
 from brainxr.geometry.extra_dims import At, places
 from brainxr.geometry.grid import DIMS, VoxelGrid
 from brainxr.geometry.orientation import GROWS, ROTATION
+from brainxr.labelling import KIND, LABELS
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.volume import NAME, Volume
 from brainxr.nifti.affine import Placement, apart
@@ -158,6 +159,8 @@ def _attributes(
         attrs["stored_orientation"] = placed.letters
     if placed.rotation is not None:
         attrs[ROTATION] = list(placed.rotation)
+    if header.is_labels:
+        attrs[KIND] = LABELS
     if header.is_scaled:
         attrs["stored_dtype"] = header.stored.newbyteorder("=").name
         attrs |= {"scl_slope": header.slope, "scl_inter": header.inter}

@@ -7,7 +7,6 @@ of in the same way. napari and Qt are imported when they are used.
 from __future__ import annotations
 
 import os
-import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -23,7 +22,8 @@ from brainxr.samples.catalogue import sample
 from brainxr.stacks.slices import by_number, is_slice_name
 from brainxr.stacks.stack import PLANES
 from brainxr.viewing.fromviewer import volume_of
-from brainxr.viewing.layers import LayerData, image_layer
+from brainxr.viewing.layers import LayerData, layer_of
+from brainxr.viewing.napari_private import is_chosen_reader, qt_window
 from brainxr.writing.tiffstack import to_tiff
 
 Paths = str | list[str]
@@ -72,7 +72,7 @@ def read(path: Paths) -> list[LayerData]:
     attend_viewers()
     try:
         # a shell lists the files of a pattern by their letters, with 10 before 2
-        return [image_layer(open_volume(by_number(path) if isinstance(path, list) else path))]
+        return [layer_of(open_volume(by_number(path) if isinstance(path, list) else path))]
     except Exception as error:
         _tell(error)
         raise
@@ -80,7 +80,7 @@ def read(path: Paths) -> list[LayerData]:
 
 def _tell(error: Exception) -> None:
     """Show a message that napari would hide: where it chose the reader, it says only that."""
-    if any(f.f_code.co_name == "_open_or_raise_error" for f, _ in traceback.walk_stack(None)):
+    if is_chosen_reader():
         from napari.utils.notifications import show_error
 
         show_error(str(error))
@@ -157,4 +157,4 @@ def _ask_for_folder(viewer: Any) -> str:
     from qtpy.QtWidgets import QFileDialog
 
     title = "A folder of slices, or a store"
-    return str(QFileDialog.getExistingDirectory(viewer.window._qt_window, title))
+    return str(QFileDialog.getExistingDirectory(qt_window(viewer), title))

@@ -32,6 +32,7 @@ from brainxr.plugin.saving import Report, formats, save
 from brainxr.viewing.added import shown_by
 from brainxr.viewing.background import keep_responsive
 from brainxr.viewing.fromviewer import selection
+from brainxr.viewing.napari_private import qt_window, unwrapped
 from brainxr.viewing.viewer import add_prepared, prepare_layer
 
 # What a person does that can't be, as opposed to a mistake of ours.
@@ -48,14 +49,13 @@ class VolumeWidget(QWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
-        # napari hands out a wrapper that hides what it calls private
-        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.viewer = unwrapped(napari_viewer)
         self.part: Part | None = None
         self.job: Job | None = None
         self.ranges: dict[str, RangeRow] = {}
         self._lay_out()
         self.viewer.layers.selection.events.active.connect(self._take_active)
-        self.viewer.window._qt_window.installEventFilter(self)
+        qt_window(self.viewer).installEventFilter(self)
         keep_responsive(self.viewer)
         self._show_part()
         self._take_active()

@@ -57,19 +57,22 @@ def mark(source: Source, spacing: Mapping[str, float]) -> dict[str, Any]:
     return {"levels_of": _fingerprint(source), "finest_spacing": dict(spacing)}
 
 
-def find_levels(source: Source) -> Path | None:
+def find_levels(source: Source, of_labels: bool = False) -> Path | None:
     """Store of the levels of a stack, if it was made of its slices as they are now.
 
     Costs two looks where there is none; else its metadata, and a look at every file
     (3 µs each).
     """
     found = _find(source)
-    return None if found is None else Path(found.location.path)
+    if found is None or (of_labels and found.averages):
+        return None
+    return Path(found.location.path)
 
 
 def levels_beside(
-    source: Source, origin: Mapping[str, float], spacing: Mapping[str, float]
-) -> Sequence[PlacedArray]:
+    source: Source, origin: Mapping[str, float], spacing: Mapping[str, float],
+    of_labels: bool = False,
+) -> Sequence[PlacedArray]:  # fmt: skip
     """The levels of a stack, on its grid as it is opened.
 
     Parameters
@@ -78,9 +81,11 @@ def levels_beside(
         The stack.
     origin, spacing : mapping of str to float
         Of all its voxels, in µm.
+    of_labels : bool
+        Leave out levels that are means, which have ids of no region.
     """
     found = _find(source)
-    if found is None:
+    if found is None or (of_labels and found.averages):
         return ()
     noted = _noted(found)["finest_spacing"]
     return [_on_grid(level, noted, origin, spacing) for level in found.placed()]

@@ -88,6 +88,8 @@ class Image:
     unitless : mapping of str to (str or None)
         Axes of space without a unit of length, and what stands in its place: ``"pixel"``,
         ``""``, or None where the metadata name no unit.
+    is_labels : bool
+        True where the values are declared to be labels.
     """
 
     dims: tuple[str, ...]
@@ -98,6 +100,7 @@ class Image:
     extra: Extra | None = None
     version: Version = "0.5"
     unitless: Mapping[str, str | None] = field(default_factory=dict)
+    is_labels: bool = False
 
     @property
     def spatial(self) -> tuple[str, ...]:
@@ -151,6 +154,8 @@ def to_attributes(image: Image, dtype: npt.DTypeLike = "f4") -> dict[str, Any]:
     if image.channels:
         ome["omero"] = _omero(image.channels, np.dtype(dtype))
     own = {} if image.extra is None else {"brainxr": image.extra.to_dict()}
+    if image.is_labels:
+        ome["image-label"] = {"version": image.version}
     if image.version == "0.4":
         multiscale["version"] = "0.4"
         return {**ome, **own}
@@ -242,6 +247,7 @@ def from_attributes(attributes: Mapping[str, Any], where: str) -> Image:
         return Image(
             dims, levels, multiscale.get("name"), multiscale.get("type"), _channels(ome),
             None if own is None else Extra.from_dict(own, where), version, unitless,
+            "image-label" in ome,
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise StoreError(

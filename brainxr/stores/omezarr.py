@@ -25,6 +25,7 @@ from brainxr.errors import (
 from brainxr.geometry import units as u
 from brainxr.geometry.extra_dims import At, places
 from brainxr.geometry.grid import OFF_GRID_IN_VOXELS, VoxelGrid
+from brainxr.labelling import KIND, LABELS
 from brainxr.lazy.lazyarray import PlacedArray, StackArray
 from brainxr.lazy.volume import NAME, Volume
 from brainxr.stacks.slices import PathLike
@@ -58,6 +59,11 @@ class StoredImage:
     image: Image
     at: At = field(default_factory=dict)
     opened_at: int = field(default_factory=time.time_ns)
+
+    @property
+    def averages(self) -> bool:
+        """True if the values of coarser levels may be others than those of level 0."""
+        return self.image.method not in ("mode", "nearest")
 
     def volumes(self) -> list[Volume]:
         """Every level, finest first."""
@@ -165,6 +171,8 @@ class StoredImage:
         if extra is None:
             told = f"OME-Zarr {self.image.version} metadata"
             attrs = {"source": self.location.path, "spacing_source": told}
+            if self.image.is_labels:
+                attrs[KIND] = LABELS
             return Volume(array, coordinates, attrs, NAME)
         known = coordinates.to_dataset()
         known = _with_coordinates(known, extra, is_finest)

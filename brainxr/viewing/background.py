@@ -24,7 +24,13 @@ from dask.base import is_dask_collection
 from brainxr.lazy.laidout import LaidOut
 from brainxr.lazy.lazyarray import StackArray, ascending
 from brainxr.stacks.segments import first_rows
-from brainxr.viewing.slicing import before_slicing, slicer_of
+from brainxr.viewing.napari_private import (
+    before_slicing,
+    is_slicing,
+    qt_window,
+    slice_in_foreground,
+    slicer_of,
+)
 from brainxr.viewing.zoom import LazyLevel
 
 if TYPE_CHECKING:
@@ -57,8 +63,8 @@ def keep_responsive(viewer: ViewerModel) -> None:
 
     def decide() -> None:
         # after a plane that is being read still: what came later would be drawn before it
-        wait = not getattr(slicer, "_layers_to_task", None) and not takes_long(viewer)
-        slicer._force_sync = not (_always() or (event_loop_runs() and not wait))
+        wait = not is_slicing(slicer) and not takes_long(viewer)
+        slice_in_foreground(slicer, not (_always() or (event_loop_runs() and not wait)))
 
     before_slicing(viewer, decide)
 
@@ -69,7 +75,7 @@ def read_only_changes(viewer: ViewerModel) -> None:
     napari takes a point that moved along a displayed axis for another plane, and reads
     again what it has. With views that are linked at one point that is each step of each.
     """
-    slicer: Any = getattr(viewer, "_layer_slicer", None)
+    slicer = slicer_of(viewer)
     if slicer is None or hasattr(slicer.submit, "planes"):
         return
     submit = slicer.submit
@@ -95,7 +101,7 @@ def wait_for_planes(viewer: ViewerModel) -> None:
     """Read nothing of this window in the background, whatever napari's preferences say."""
     slicer = slicer_of(viewer)
     if slicer is not None:
-        slicer._force_sync = True
+        slice_in_foreground(slicer, True)
 
 
 def _always() -> bool:
@@ -180,7 +186,7 @@ class Reading:
         self._over = Event()
         self._bar = progress(total=total, desc=label)
         # Qt's own: it is deleted with the window, and nothing comes to one that is gone
-        self._timer = QTimer(viewer.window._qt_window)
+        self._timer = QTimer(qt_window(viewer))
         self._timer.timeout.connect(self._hand_over)
         app: Any = QCoreApplication.instance()
         self._timer.destroyed.connect(self.stop)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +20,8 @@ import numpy.typing as npt
 from brainxr.errors import TooBigError
 from brainxr.lazy.cost import show_bytes
 from brainxr.viewing.background import Reading, event_loop_runs
+from brainxr.viewing.napari_private import before_slicing, without_refresh
 from brainxr.viewing.preview import Budget, Preview, bytes_drawn, drawn_as, thin_out
-from brainxr.viewing.slicing import before_slicing
 from brainxr.viewing.zoom import LazyLevel
 
 if TYPE_CHECKING:
@@ -44,11 +43,11 @@ def follow_axes(viewer: ViewerModel, layer: Any) -> None:
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-    layer : napari.layers.Image
+    layer : napari.layers.Image or napari.layers.Labels
         One of the viewer's, with `Zoom` in its metadata as ``"levels"`` if it has some,
         and a `Budget` as ``"preview"`` if it isn't the default.
     """
-    if layer.rgb or (layer.multiscale and layer.metadata.get("levels") is None):
+    if getattr(layer, "rgb", False) or (layer.multiscale and layer.metadata.get("levels") is None):
         return
     follower = _Follower(viewer, layer)
     setattr(layer, _FOLLOWER, follower)
@@ -93,6 +92,7 @@ class _Follower:
     def __init__(self, viewer: ViewerModel, layer: Any) -> None:
         self.viewer = viewer
         self.layer = layer
+        self.is_labels = not hasattr(layer, "contrast_limits")
         self.budget: Budget = layer.metadata.get(BUDGET) or Budget()
         self.zoom = layer.metadata.get("levels") if layer.multiscale else None
         self.whole = self._given = layer.data
@@ -109,7 +109,7 @@ class _Follower:
         if displayed != self.shown and self.has_own_data:
             self.shown = displayed
             self.stop()
-            with _without_slicing(self.layer):
+            with without_refresh(self.layer):  # planes, or a volume, for the axes before
                 self._show_planes() if len(displayed) < 3 else self._show_volume()
         if self._waiting is not None and self.layer.visible:
             preview, self._waiting = self._waiting, None
@@ -160,7 +160,8 @@ class _Follower:
         if self.layer.ndim > 3:  # napari reads it, again at each step of the other axes' sliders
             self._add_level(thin_out(arrays[-1], self.layer.scale, self.budget, self.shown))
             return
-        self._waiting = Preview.of(arrays, self.layer.scale, self.budget)
+        drawn = self.layer.dtype if self.is_labels else None
+        self._waiting = Preview.of(arrays, self.layer.scale, self.budget, drawn)
         if self._waiting is not None:
             self._add_level(self._dark())
         elif zoom is not None:
@@ -168,6 +169,8 @@ class _Follower:
 
     def _dark(self) -> npt.NDArray[Any]:
         """A volume of one voxel, which is drawn in no time."""
+        if self.is_labels:
+            return np.zeros((1,) * self.layer.ndim, self.layer.dtype)
         low = float(self.layer.contrast_limits[0])
         return np.full((1,) * self.layer.ndim, low, drawn_as(self.layer.dtype))
 
@@ -230,10 +233,3 @@ def is_followed(layer: Any) -> bool:
 def data_of_planes(layer: Any) -> Any:
     """Data of a layer that `is_followed`, for another viewer that displays the last two axes."""
     return getattr(layer, _FOLLOWER).planes()
-
-
-def _without_slicing(layer: Any) -> AbstractContextManager[None]:
-    """Until napari turns the layer: it would read planes, or a volume, for the axes before."""
-    block = getattr(layer, "_block_refresh", nullcontext)  # napari has no public switch
-    held: AbstractContextManager[None] = block()
-    return held

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainxr.viewing.napari_private import canvas_of
 from brainxr.viewing.preview import Budget, bytes_drawn
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def budget_for(viewer: ViewerModel, dtype: np.dtype[Any], size: int | str | None
     ValueError
         For what is no number of bytes.
     """
-    canvas = _canvas(viewer)
+    canvas = canvas_of(viewer)
     if size is None and canvas is not None and is_processor(renderer()):
         size = PROCESSOR_VOXELS * bytes_drawn(dtype)
     return Budget.of(size, _largest_side(canvas))
@@ -73,12 +74,6 @@ def renderer() -> str:
     finally:
         canvas.close()
     return "" if name is None else name.decode(errors="replace")
-
-
-def _canvas(viewer: ViewerModel) -> Any:
-    """napari's canvas of a window, of which it has no public name; None of a model without one."""
-    window: Any = getattr(viewer, "window", None)
-    return getattr(getattr(window, "_qt_viewer", None), "canvas", None)
 
 
 def _largest_side(canvas: Any) -> int | None:

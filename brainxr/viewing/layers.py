@@ -22,14 +22,16 @@ from brainxr.contrast import contrast_limits
 from brainxr.errors import GeometryError, TooBigError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS, Lattice, spatial_dims
+from brainxr.labelling import are_labels, look_like_labels
 from brainxr.lazy.cost import show_bytes
 from brainxr.lazy.laidout import LaidOut
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.unloaded import stack_of
+from brainxr.lazy.volume import NAME
 from brainxr.stores.levels import levels_beside
-from brainxr.viewing.zoom import Line, Zoom
+from brainxr.viewing.zoom import LazyLevel, Line, Zoom
 
-LayerData: TypeAlias = tuple[Any, dict[str, Any], Literal["image"]]
+LayerData: TypeAlias = tuple[Any, dict[str, Any], Literal["image", "labels"]]
 
 # Planes from which the contrast is estimated, and pixels of one that are enough.
 SAMPLED_PLANES = 5
@@ -88,8 +90,10 @@ class Axis:
         return "pixel" if self.lattice is None else str(u.MICROMETER)
 
 
-def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
-    """A volume, or any part or projection of one, as a napari image layer.
+def layer_of(
+    data: xr.DataArray, *, as_labels: bool | None = None, **layer_kwargs: Any
+) -> LayerData:
+    """A volume, or any part or projection of one, as a napari layer.
 
     Reads a few central planes to find the contrast, unless ``contrast_limits``
     are given; everything else is lazy. Where the data are provably a selection
@@ -103,12 +107,15 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
         Spatial axes named z, y and x with coordinates in a unit of length, in any
         order; one that was selected with a scalar comes back as an axis of
         thickness one at its place. Other axes come first.
+    as_labels : bool, optional
+        Make a layer of labels. Default: for booleans, for what is known to be labels, and for
+        integers of 32 or 64 bits that lie in regions; see `brainxr.labelling`.
     **layer_kwargs
-        Arguments of ``napari.layers.Image`` that replace those found here.
+        Arguments of ``napari.layers.Image`` or ``Labels`` that replace those found here.
 
     Returns
     -------
-    tuple of (array_like, dict, "image")
+    tuple of (array_like, dict, "image" or "labels")
         As napari's ``Viewer._add_layer_from_data`` and plugins take it; scale and
         translate are in µm along the axes z, y, x.
 
@@ -118,10 +125,18 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
         When the coordinates don't tell where the voxels are.
     TooBigError
         When a plane is larger than 1 GiB, and there are no coarser levels.
+    TypeError
+        When labels are asked for, and the values are neither bool nor integers.
     """
     axes = [Axis.of(data, dim) for dim in layer_dims(data)]
     values = _shown(data, axes)
-    zoom = None if layer_kwargs.get("multiscale") is False else _zoom(values, axes)
+    sample = _sample(values) if _needs_sample(data, as_labels, layer_kwargs) else None
+    if as_labels is None:
+        as_labels = are_labels(data) or (sample is not None and look_like_labels(sample))
+    if as_labels and data.dtype.kind not in "biu":
+        raise TypeError(f"Labels are whole numbers; the values are {data.dtype}. Convert them.")
+    multiscale = layer_kwargs.get("multiscale")
+    zoom = None if multiscale is False else _zoom(values, axes, as_labels)
     if zoom is None:
         _refuse_large_planes(values, axes)
     kwargs: dict[str, Any] = {
@@ -130,20 +145,33 @@ def image_layer(data: xr.DataArray, **layer_kwargs: Any) -> LayerData:
         "translate": [axis.translate for axis in axes],
         "units": [axis.unit for axis in axes],
         "axis_labels": [axis.name for axis in axes],
-        "rgb": False,
         "multiscale": zoom is not None,
         "metadata": {"xarray": data, "levels": zoom},
         **layer_kwargs,
     }
-    if kwargs.get("contrast_limits") is None:
-        kwargs["contrast_limits"] = contrast_limits(_sample(values))
+    if not as_labels:
+        kwargs.setdefault("rgb", False)
+        if kwargs.get("contrast_limits") is None:
+            kwargs["contrast_limits"] = contrast_limits(
+                _sample(values) if sample is None else sample
+            )
     if zoom is not None:
         values = zoom.shown(range(len(axes))[-2:])
-    return values, kwargs, "image"
+    elif as_labels and values.dtype.kind == "b" and not isinstance(values, np.ndarray):
+        values = LazyLevel(values)
+    return values, kwargs, "labels" if as_labels else "image"
+
+
+def _needs_sample(data: xr.DataArray, as_labels: bool | None, kwargs: dict[str, Any]) -> bool:
+    """True if planes are read: for the contrast, or to tell labels from an image."""
+    if as_labels or (as_labels is None and are_labels(data)):
+        return False
+    undecided = as_labels is None and data.dtype.kind in "iu" and data.dtype.itemsize >= 4
+    return undecided or kwargs.get("contrast_limits") is None
 
 
 def shows(data: xr.DataArray, values: Any, scale: Any, translate: Any) -> bool:
-    """Whether a layer still is what `image_layer` made of a volume, nothing moved or computed."""
+    """Whether a layer still is what `layer_of` made of a volume, nothing moved or computed."""
     axes = [Axis.of(data, dim) for dim in layer_dims(data)]
     places = [[axis.scale for axis in axes], [axis.translate for axis in axes]]
     if not np.array_equal(places, [scale, translate]):
@@ -207,8 +235,11 @@ def _values(data: xr.DataArray, dims: Sequence[str]) -> Any:
     return data.expand_dims(dropped).transpose(*dims).data
 
 
-def _zoom(values: Any, axes: Sequence[Axis]) -> Zoom | None:
-    """Coarser levels of what is shown, where it is a selection from a pyramid."""
+def _zoom(values: Any, axes: Sequence[Axis], of_labels: bool = False) -> Zoom | None:
+    """Coarser levels of what is shown, where it is a selection from a pyramid.
+
+    Levels that are means of labels are left out, but of masks: there they are majorities.
+    """
     stack = values.array if isinstance(values, LaidOut) else values
     if not isinstance(stack, StackArray) or not {a.name for a in axes} <= set(stack.source.axes):
         return None
@@ -216,7 +247,11 @@ def _zoom(values: Any, axes: Sequence[Axis]) -> Zoom | None:
         axis.name: Line(axis.translate, axis.scale, size)
         for axis, size in zip(axes, values.shape, strict=True)
     }
-    levels = stack.source.levels() or levels_beside(stack.source, *_grid(stack, lines, axes))
+    no_means = of_labels and values.dtype.kind != "b"
+    levels = stack.source.levels()
+    if levels and no_means and stack.source.pyramid.averages:  # type: ignore[attr-defined]
+        return None
+    levels = levels or levels_beside(stack.source, *_grid(stack, lines, axes), no_means)
     return Zoom.of(values, lines, levels)
 
 
@@ -290,8 +325,14 @@ def _planes(values: Any, places: Sequence[int]) -> npt.NDArray[Any]:
 
 
 def _layer_name(data: xr.DataArray) -> str:
-    """The stack's own name, and where a plane was cut."""
-    source = data.attrs.get("source")
-    name = PurePath(str(source).removesuffix(".gz")).stem if source else str(data.name or "volume")
+    """The name that a person gave, else that of the source; and where a plane was cut."""
     cuts = [f"{dim} = {u.show_micrometers(position)}" for dim, position in thin_axes(data).items()]
-    return ", ".join([name, *cuts])
+    return ", ".join([source_name(data), *cuts])
+
+
+def source_name(data: xr.DataArray) -> str:
+    """The name that a person gave to an array, else that of its folder or file."""
+    source = data.attrs.get("source")
+    if data.name not in (None, NAME) or not source:
+        return str(data.name or "volume")
+    return PurePath(str(source).removesuffix(".gz")).stem

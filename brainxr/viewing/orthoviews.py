@@ -2,8 +2,8 @@
 
 The plugin parts the window, and keeps layers, drawing and the point alike in three views.
 What it can't know is told to it here: that our levels belong to the axes that a view
-displays, that planes may take long to read, and what a millimetre is. And it is mended
-where it takes the first voxel for the origin of the world (`_mend`).
+displays, that planes may take long to read, and what a millimetre is; and where a place is
+in the world, where it takes the first voxel for its origin (`_point_at_places`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,13 @@ from brainxr.errors import GeometryError, MissingExtraError
 from brainxr.viewing.added import shown_by
 from brainxr.viewing.background import keep_responsive, read_only_changes
 from brainxr.viewing.following import data_of_planes, follow_axes, is_followed
+from brainxr.viewing.napari_private import (
+    canvas_of,
+    linked_manager,
+    overlay_nodes,
+    replace_check_of_sight,
+    stop_slicing,
+)
 from brainxr.viewing.readout import centre_of_plane, nearest, say_place
 from brainxr.viewing.upright import keep_upright, known_ways
 
@@ -52,8 +59,8 @@ def link_planes(viewer: ViewerModel) -> None:
     """
     plugin = _plugin()
     _refuse_unfit(viewer)
-    _mend()
-    manager = plugin._get_manager(viewer)
+    replace_check_of_sight(_centre_in_sight)
+    manager = linked_manager(plugin, viewer)
     if not hasattr(manager, "shows_brainxr"):
         _teach(manager)
     manager.hide()  # views of the plugin's own have levels for other axes
@@ -94,19 +101,23 @@ def _teach(manager: Any) -> None:
 
     ours = {"data", "metadata", "locked_data_level"}  # of each view by itself
     manager.set_copy_layer(_copy)
-    manager.set_sync_filters({Image: {"forward_exclude": ours, "reverse_exclude": ours}})
+    excluded = {"forward_exclude": ours, "reverse_exclude": ours}
+    manager.set_sync_filters({Image: excluded})
     manager.register_layer_hook(Image, _follow_data, "brainxr_data")
     show, hide = manager.show, manager.hide
 
+    ends = ExitStack()
+
     def show_linked() -> None:
         if not manager.is_shown():
-            _show(manager, show)
+            ends.callback(_show(manager, show))
 
     def hide_linked() -> None:
         others = _views(manager)[1:] if manager.is_shown() else []
+        ends.pop_all().close()
         hide()
         for view in others:
-            view._layer_slicer.shutdown()  # what it still reads has no view any more
+            stop_slicing(view)  # what it still reads has no view any more
 
     def frame_first(event: Any) -> None:
         if manager.is_shown() and len(manager.viewer.layers) == 1:
@@ -118,7 +129,8 @@ def _teach(manager: Any) -> None:
     manager.shows_brainxr = True
 
 
-def _show(manager: Any, show: Callable[[], None]) -> None:
+def _show(manager: Any, show: Callable[[], None]) -> Callable[[], None]:
+    """Show the linked views; returns what ends the callbacks that they got."""
     viewer = manager.viewer
     point = viewer.dims.point
     viewer.dims.ndisplay = 2
@@ -133,8 +145,10 @@ def _show(manager: Any, show: Callable[[], None]) -> None:
     manager.set_cross_hairs(True)
     manager.set_center_sync(True)
     manager.set_zoom_sync(True)
+    end = _point_at_places(manager, views)
     _keep_to_one_scale(manager, views)
     _share_room(manager)
+    return end
 
 
 def _stand_upright(viewer: Any) -> None:
@@ -173,7 +187,7 @@ def _copy(layer: Any, name: str) -> Any:
     from napari.layers import Image, Layer
     from napari_orthogonal_views.ortho_view_widget import DEFAULT_COPY_LAYER
 
-    if not isinstance(layer, Image):
+    if not isinstance(layer, Image) and shown_by(layer) is None:
         return DEFAULT_COPY_LAYER(layer, name)
     data, state, kind = layer.as_layer_data_tuple()
     if is_followed(layer):
@@ -297,32 +311,52 @@ def _keep_to_one_scale(manager: Any, views: Sequence[Any]) -> None:
 # --- what the plugin has wrong ----------------------------------------------------
 
 
-@cache
-def _mend() -> None:
+def _point_at_places(manager: Any, views: Sequence[Any]) -> Callable[[], None]:
     """Put right what napari-orthogonal-views 0.5 computes as if voxel 0 were at 0.
 
     Its crosshair, its key T and its check of what is in sight take the number of a voxel
     times the spacing for a place: of a volume that begins at 62 mm they point 62 mm away.
-    The place is in napari's ``dims.point``. To be left out once the plugin does that.
+    The place is in napari's ``dims.point``. Each view gets callbacks that come after the
+    plugin's own; what is returned ends them. To be left out once the plugin does that.
     """
-    from napari._vispy.utils.visual import overlay_to_visual
-    from napari_orthogonal_views import cross_hair_overlay, ortho_view_manager, ortho_view_widget
     from napari_orthogonal_views.viewer_utils import viewer_model_under_mouse
-
-    class PlacedCrosshair(cross_hair_overlay.VispyCrosshairOverlay):  # type: ignore[misc]
-        def _move_crosshairs(self) -> None:
-            dims = self.viewer.dims
-            axes = [*dims.displayed[::-1], *dims.not_displayed[::-1], 0][:3]
-            self.node.set_position(np.array([centre_of_plane(dims, a) for a in axes]))
 
     def move_to_mouse(_: Any) -> None:
         view = viewer_model_under_mouse()
         if view is not None:
             _move_point(view, view.cursor.position)
 
-    overlay_to_visual[cross_hair_overlay.CrosshairOverlay] = PlacedCrosshair
-    ortho_view_manager.center_cross_on_mouse = move_to_mouse
-    ortho_view_widget.check_center = _centre_in_sight
+    others = (manager.right_widget, manager.bottom_widget)
+    canvases = [canvas_of(manager.viewer), *(widget.qt_viewer.canvas for widget in others)]
+    overlays = [manager.crosshair_overlay, *(w.vm_container.crosshair_overlay for w in others)]
+    ends = ExitStack()
+    for view, canvas, overlay in zip(views, canvases, overlays, strict=True):
+        view.bind_key("T", move_to_mouse, overwrite=True)
+        nodes = overlay_nodes(canvas, overlay)
+        if not nodes:
+            manager.set_cross_hairs(False)
+        move = partial(_place_crosshair, view, nodes)
+        ends.callback(_connect(view.dims.events.current_step, move, "last"))
+        ends.callback(_connect(overlay.events.axis_order, move, None))
+        move()
+    return ends.close
+
+
+def _connect(emitter: Any, act: Callable[[], None], position: str | None) -> Callable[[], None]:
+    """Connect a function, which napari's emitters keep; returns what disconnects it."""
+
+    def called(event: Any = None) -> None:
+        act()
+
+    emitter.connect(called, **({} if position is None else {"position": position}))
+    return partial(emitter.disconnect, called)
+
+
+def _place_crosshair(view: Any, nodes: Sequence[Any]) -> None:
+    dims = view.dims
+    axes = [*dims.displayed[::-1], *dims.not_displayed[::-1], 0][:3]
+    for node in nodes:
+        node.set_position(np.array([centre_of_plane(dims, axis) for axis in axes]))
 
 
 def _centre_in_sight(view: Any, _: Any) -> tuple[float, float]:

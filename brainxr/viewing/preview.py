@@ -175,13 +175,19 @@ class Preview:
         What is there at once.
     fine : StackArray or LaidOut
         What is shown in the end.
+    dtype : numpy.dtype or None
+        In which it is drawn; None for `drawn_as`.
     """
 
     coarse: Lazy
     fine: Lazy
+    dtype: np.dtype[Any] | None = None
 
     @classmethod
-    def of(cls, levels: Sequence[Any], voxel: Sequence[float], budget: Budget) -> Preview | None:
+    def of(
+        cls, levels: Sequence[Any], voxel: Sequence[float], budget: Budget,
+        dtype: np.dtype[Any] | None = None,
+    ) -> Preview | None:  # fmt: skip
         """Of a volume and its coarser levels; None where it can be shown as it is.
 
         Parameters
@@ -191,16 +197,18 @@ class Preview:
         voxel : sequence of float
             Spacing of the finest along each axis, in one unit.
         budget : Budget
+        dtype : numpy.dtype, optional
+            In which it is drawn. Default: `drawn_as`; labels keep their own.
         """
         fitting = [level for level in levels if budget.fits(level.shape, level.dtype)]
         last = levels[-1]
-        if fitting and fitting[0] is levels[0] and _is_at_hand(levels[0]):
+        if fitting and fitting[0] is levels[0] and _is_at_hand(levels[0], dtype):
             return None
         factors = [n / m for n, m in zip(levels[0].shape, last.shape, strict=True)]
         coarse = [size * factor for size, factor in zip(voxel, factors, strict=True)]
         fine = fitting[0] if fitting else thin_out(last, coarse, budget)
         quick = Budget(min(QUICK_BYTES, budget.nbytes // 8), budget.side)
-        return cls(thin_out(last, coarse, quick), on_places(fine, _all(fine.shape)))
+        return cls(thin_out(last, coarse, quick), on_places(fine, _all(fine.shape)), dtype)
 
     @property
     def steps(self) -> int:
@@ -217,7 +225,7 @@ class Preview:
         TooBigError
             When the fine one would not fit in memory.
         """
-        dtype = drawn_as(self.fine.dtype)
+        dtype = self.dtype or drawn_as(self.fine.dtype)
         shape = " x ".join(map(str, self.fine.shape))
         refuse_beyond_memory(
             math.prod(self.fine.shape) * dtype.itemsize,
@@ -236,11 +244,12 @@ def _all(shape: Sequence[int]) -> list[Places]:
     return [np.arange(n) for n in shape]
 
 
-def _is_at_hand(array: Any) -> bool:
+def _is_at_hand(array: Any, dtype: np.dtype[Any] | None) -> bool:
     """Whether it is there as soon as it is asked for: in memory as it is drawn, or little of it."""
     if array.size * array.dtype.itemsize <= QUICK_BYTES:
         return True
-    return isinstance(array, np.ndarray) and drawn_as(array.dtype) == array.dtype
+    drawn = dtype or drawn_as(array.dtype)
+    return isinstance(array, np.ndarray) and array.dtype == drawn
 
 
 def _pieces(array: Lazy) -> list[tuple[slice, ...]]:

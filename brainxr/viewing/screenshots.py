@@ -16,6 +16,7 @@ from brainxr.pictures.planes import axes_of, nearest_voxel, quoted
 from brainxr.stacks.slices import PathLike
 from brainxr.viewing.display import provide_display
 from brainxr.viewing.layers import layer_dims, middle_present, thin_axes
+from brainxr.viewing.napari_private import hide_sliders, qt_window
 from brainxr.viewing.upright import leave_out_letters
 from brainxr.viewing.viewer import move_to, open_window
 from brainxr.writing.wholefile import checked_target, whole_file
@@ -148,10 +149,10 @@ def _hidden_window(data: xr.DataArray, layer_kwargs: dict[str, Any]) -> Iterator
 
     viewer = open_window(data, hidden=True, **layer_kwargs)
     try:
-        window = viewer.window._qt_window
+        window = qt_window(viewer)
         for dock in window.findChildren(QDockWidget):
             dock.hide()  # they, and the sliders, would keep a small picture from being small
-        viewer.window._qt_viewer.dims.hide()
+        hide_sliders(viewer)
         # drawn as any window, which one that is not shown at all would not be
         window.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
         window.show()
@@ -163,7 +164,7 @@ def _hidden_window(data: xr.DataArray, layer_kwargs: dict[str, Any]) -> Iterator
 
 def _fit(viewer: napari.Viewer, size: tuple[int, int]) -> None:
     """Give the canvas its size, and the picture the room that there is then."""
-    window = viewer.window._qt_window
+    window = qt_window(viewer)
     if size[0] < ROOM_FOR_PLACE:
         viewer.canvas.overlays.text.position = "top_left"
     if size[0] < ROOM_FOR_LETTERS:

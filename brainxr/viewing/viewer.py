@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from weakref import WeakSet, ref
 
 import numpy as np
@@ -16,13 +16,15 @@ import xarray as xr
 from brainxr.errors import DisplayError, GeometryError, MissingExtraError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS
+from brainxr.labelling import are_labels
 from brainxr.lazy.cost import refuse_too_big
 from brainxr.viewing.added import shown_by, watch_added
 from brainxr.viewing.background import event_loop_runs, keep_responsive, wait_for_planes
 from brainxr.viewing.display import refuse_without_display
 from brainxr.viewing.following import BUDGET, follow_axes
 from brainxr.viewing.graphics import budget_for
-from brainxr.viewing.layers import image_layer, layer_dims, middle_present, thin_axes
+from brainxr.viewing.layers import LayerData, layer_dims, layer_of, middle_present, thin_axes
+from brainxr.viewing.napari_private import open_viewers
 from brainxr.viewing.orthoviews import link_planes
 from brainxr.viewing.preview import Budget
 from brainxr.viewing.readout import say_place
@@ -32,14 +34,20 @@ if TYPE_CHECKING:
     import napari
     from napari.components import ViewerModel
 
+Shown: TypeAlias = xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray]
+
+# Colours of further images; the first one is grey, and most eyes tell these two apart.
+COLOURS = ("green", "magenta", "cyan", "yellow", "red", "blue")
+
 # Layers that are taken care of, and windows whose layers are.
 _settled: WeakSet[Any] = WeakSet()
 _attended: WeakSet[Any] = WeakSet()
 
 
 def view(
-    data: xr.DataArray, viewer: ViewerModel | None = None, *, planes: bool = False,
-    block: bool | None = None, preview: int | str | None = None, **layer_kwargs: Any,
+    data: Shown, viewer: ViewerModel | None = None, *, labels: Shown | bool | None = None,
+    planes: bool = False, block: bool | None = None, preview: int | str | None = None,
+    **layer_kwargs: Any,
 ) -> ViewerModel:  # fmt: skip
     """Show a volume, or any selection or reduction of one, in napari at its true place.
 
@@ -48,12 +56,21 @@ def view(
     method="nearest")``) is shown as a plane of one voxel's thickness where it was
     cut, not at every position. Pixels are read as they are shown.
 
+    A layer is named by ``name=``, else by the array's own name where a person gave it one,
+    else by its source. Masks, label volumes and integers as ``skimage.measure.label`` makes
+    them become layers of labels. A second image in a window is additive, in another colour.
+
     Parameters
     ----------
-    data : xarray.DataArray
-        With axes among z, y, x in any order, and coordinates in a unit of length.
+    data : xarray.DataArray, xarray.Dataset or mapping of str to DataArray
+        With axes among z, y, x in any order, and coordinates in a unit of length. Each
+        variable of a Dataset, and each array of a mapping, is a layer of that name.
     viewer : napari.Viewer or napari.components.ViewerModel, optional
         Where to add the layer. Default: a new window.
+    labels : DataArray, mapping of str to DataArray, or bool, optional
+        Regions to add on top of the data. Or whether the data themselves are labels; default:
+        booleans, what a file or the attribute ``kind="labels"`` says, and integers of 32 or 64
+        bits that lie in regions. Grey images of 8 and 16 bits are never taken for labels.
     planes : bool
         Whether to part the window into axial, coronal and sagittal views, linked at one
         point with a crosshair and its place in mm. A click or the key T moves the
@@ -67,8 +84,8 @@ def view(
         volume that is larger a coarser level, or every n-th voxel. Default: 512 MB, or
         16.8 million voxels where there is no graphics card to draw them.
     **layer_kwargs
-        Passed to ``viewer.add_image``: ``colormap="magma"``, ``name=...``; they
-        replace what is found here.
+        Passed to ``viewer.add_image`` or ``add_labels``: ``colormap="magma"``, ``name=...``;
+        they replace what is found here.
 
     Returns
     -------
@@ -95,17 +112,57 @@ def view(
     >>> viewer = brainxr.view(vol.sel(y="8 cm", method="nearest"), ViewerModel())
     >>> viewer.layers[0].translate.tolist()[1]
     80000.0
+    >>> viewer = brainxr.view({"head": vol}, ViewerModel(), labels={"bright": vol > 200})
+    >>> [(layer.name, type(layer).__name__) for layer in viewer.layers]
+    [('head', 'Image'), ('bright', 'Labels')]
     """
     is_new = viewer is None
+    said = labels if isinstance(labels, bool) else None
+    (first, *others), regions = _each(data), [] if isinstance(labels, bool) else _each(labels)
+    named = {**layer_kwargs, **_name_of(first)}
     if viewer is None:
-        viewer = open_window(data, preview=preview, **layer_kwargs)
+        viewer = open_window(first.data, preview=preview, as_labels=said, **named)
     else:
-        add_layer(viewer, data, preview=preview, **layer_kwargs)
+        add_layer(viewer, first.data, preview=preview, as_labels=said, **named)
+    try:
+        for one in others:
+            named = {**layer_kwargs, **_name_of(one)}
+            add_layer(viewer, one.data, preview=preview, as_labels=said, **named)
+        for one in regions:
+            add_layer(viewer, one.data, preview=preview, as_labels=True, **_name_of(one))
+    except BaseException:
+        if is_new:
+            viewer.close()
+        raise
     if planes:
-        _link_planes(viewer, data, is_new)
+        _link_planes(viewer, first.data, is_new)
     if block or (block is None and is_new and _is_script()):
         _wait_for(viewer)
     return viewer
+
+
+class _Named(NamedTuple):
+    """An array to show, and its name where the caller gave one."""
+
+    name: str | None
+    data: xr.DataArray
+
+
+def _each(data: Shown | None) -> list[_Named]:
+    """Give the arrays of a mapping or Dataset, or the one array."""
+    if data is None:
+        return []
+    if isinstance(data, xr.Dataset):
+        data = {str(name): data[name] for name in data.data_vars}
+    if not isinstance(data, Mapping):
+        return [_Named(None, data)]
+    if not data:
+        raise ValueError("There is no array to show: the mapping or Dataset is empty.")
+    return [_Named(str(name), array) for name, array in data.items()]
+
+
+def _name_of(one: _Named) -> dict[str, str]:
+    return {} if one.name is None else {"name": one.name}
 
 
 def _link_planes(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
@@ -121,7 +178,7 @@ def _link_planes(viewer: ViewerModel, data: xr.DataArray, is_new: bool) -> None:
 
 def open_window(
     data: xr.DataArray, *, hidden: bool = False, preview: int | str | None = None,
-    **layer_kwargs: Any,
+    as_labels: bool | None = None, **layer_kwargs: Any,
 ) -> napari.Viewer:  # fmt: skip
     """A new window with one layer, or none where there was an error.
 
@@ -131,16 +188,18 @@ def open_window(
         As of `view`.
     hidden : bool
         Whether it is drawn without being seen.
+    as_labels : bool, optional
+        As of `layers.layer_of`.
     """
     _napari()
     if not hidden:
         refuse_without_display()  # before anything is read for the contrast
     Budget.of(preview)
-    layer = prepare_layer(data, **layer_kwargs)
+    layer = prepare_layer(data, as_labels=as_labels, **layer_kwargs)
     viewer = _new_window(hidden)
     (wait_for_planes if hidden else keep_responsive)(viewer)
     try:
-        _add(viewer, *layer, layer_kwargs, preview)
+        _add(viewer, layer, layer_kwargs, preview)
     except BaseException:
         viewer.close()  # an empty window would stay
         raise
@@ -150,33 +209,33 @@ def open_window(
 
 def add_layer(
     viewer: ViewerModel, data: xr.DataArray, *, preview: int | str | None = None,
-    **layer_kwargs: Any,
+    as_labels: bool | None = None, **layer_kwargs: Any,
 ) -> None:  # fmt: skip
     """Add a layer to a viewer, and move it there if it is a plane."""
     Budget.of(preview)
-    layer = prepare_layer(data, **layer_kwargs)
+    layer = prepare_layer(data, as_labels=as_labels, **layer_kwargs)
     add_prepared(viewer, data, layer, preview=preview, **layer_kwargs)
 
 
-def prepare_layer(data: xr.DataArray, **layer_kwargs: Any) -> tuple[Any, dict[str, Any]]:
+def prepare_layer(
+    data: xr.DataArray, as_labels: bool | None = None, **layer_kwargs: Any
+) -> LayerData:
     """What a viewer is given, with all that is read beforehand: a few planes for the contrast.
 
     Touches no viewer, so it may be done in any thread.
     """
     thick = [dim for dim in layer_dims(data) if data.sizes.get(dim, 1) > 1]
     refuse_too_big(data, sorted(thick, key=data.sizes.__getitem__)[-2:])
-    values, kwargs, _ = image_layer(data, **layer_kwargs)
-    return values, kwargs
+    return layer_of(data, as_labels=as_labels, **layer_kwargs)
 
 
 def add_prepared(
-    viewer: ViewerModel, data: xr.DataArray, layer: tuple[Any, dict[str, Any]], *,
+    viewer: ViewerModel, data: xr.DataArray, layer: LayerData, *,
     preview: int | str | None = None, **layer_kwargs: Any,
 ) -> None:  # fmt: skip
     """Add to a viewer what `prepare_layer` made of the data."""
-    values, kwargs = layer
-    _refuse_other_axes(viewer, kwargs["axis_labels"])
-    _add(viewer, values, kwargs, layer_kwargs, preview)
+    _refuse_other_axes(viewer, layer[1]["axis_labels"])
+    _add(viewer, layer, layer_kwargs, preview)
     _turn_to(viewer, data, is_new=False)
 
 
@@ -186,18 +245,38 @@ def _wait_for(viewer: ViewerModel) -> None:
 
 
 def _add(
-    viewer: ViewerModel, values: Any, kwargs: dict[str, Any], own: dict[str, Any],
-    preview: int | str | None,
-) -> None:  # fmt: skip
+    viewer: ViewerModel, prepared: LayerData, own: dict[str, Any], preview: int | str | None
+) -> None:
     """Add the layer; arguments that an older napari doesn't know are left out if they are ours."""
-    known = inspect.signature(type(viewer).add_image).parameters
+    values, kwargs, kind = prepared
+    add = viewer.add_labels if kind == "labels" else viewer.add_image
+    if kind == "image":
+        kwargs = {**_blended(viewer, kwargs, "name" in own), **kwargs}
+    known = inspect.signature(add).parameters
     kwargs = {key: value for key, value in kwargs.items() if key in known or key in own}
     # in three dimensions napari would read all of it at once
     visible = kwargs.pop("visible", True)
-    layer = viewer.add_image(values, visible=visible and viewer.dims.ndisplay == 2, **kwargs)
+    layer = add(values, visible=visible and viewer.dims.ndisplay == 2, **kwargs)
     _settle(viewer, layer, preview)
     if layer.visible != visible:  # saying it again would read it again
         layer.visible = visible
+
+
+def _blended(viewer: ViewerModel, kwargs: Mapping[str, Any], is_named: bool) -> dict[str, str]:
+    """Colour and blending of a second image of another volume: both are seen at once."""
+    data = kwargs["metadata"]["xarray"]
+    shown = [other for layer in viewer.layers if (other := shown_by(layer)) is not None]
+    images = [other for other in shown if not are_labels(other)]
+    if not images or (not is_named and any(_is_same_volume(data, one) for one in images)):
+        return {}
+    colour = COLOURS[(len(images) - 1) % len(COLOURS)]
+    return {"blending": "additive", "colormap": colour}
+
+
+def _is_same_volume(one: xr.DataArray, other: xr.DataArray) -> bool:
+    """True for two parts of one volume, such as planes that are shown together."""
+    sources = one.attrs.get("source"), other.attrs.get("source")
+    return one.name == other.name and sources[0] is not None and sources[0] == sources[1]
 
 
 def _settle(viewer: ViewerModel, layer: Any, preview: int | str | None = None) -> None:
@@ -205,9 +284,10 @@ def _settle(viewer: ViewerModel, layer: Any, preview: int | str | None = None) -
     if layer in _settled:
         return
     _settled.add(layer)
-    low, high = layer.contrast_limits
-    # napari would let the slider go no further than the limits themselves
-    layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
+    if hasattr(layer, "contrast_limits"):
+        # napari would let the slider go no further than the limits themselves
+        low, high = layer.contrast_limits
+        layer.contrast_limits_range = _slider_range(low, high, layer.dtype)
     watch_added(viewer)
     keep_upright(viewer)
     layer.metadata[BUDGET] = budget_for(viewer, layer.dtype, preview)
@@ -219,7 +299,7 @@ def attend_viewers() -> None:
 
     A reader of napari's isn't told for which viewer it reads.
     """
-    for viewer in list(_napari().Viewer._instances):
+    for viewer in open_viewers():
         if viewer not in _attended:
             _attended.add(viewer)
             viewer.layers.events.inserted.connect(partial(_welcome, ref(viewer)))

@@ -66,15 +66,24 @@ class LazyLevel:
 
     def __getitem__(self, key: Any) -> LazyLevel:
         is_ours = isinstance(self.array, StackArray | LaidOut)
-        return LazyLevel(self.array.select(key) if is_ours else self.array[key], self.guard)
+        part = LazyLevel(self.array.select(key) if is_ours else self.array[key], self.guard)
+        return part if part.dtype == self.dtype else part.view(self.dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
 
+    def view(self, dtype: Any) -> LazyLevel:
+        """The same with values of another type of the same size, as napari wants masks."""
+        other = LazyLevel(self.array, self.guard)
+        other.dtype = np.dtype(dtype)
+        return other
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if self.guard is not None:
             self.guard(self)
-        return np.array(self.array, dtype, copy=copy)
+        values = np.array(self.array, copy=copy)
+        values = values if values.dtype == self.dtype else values.view(self.dtype)
+        return values if dtype is None else values.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from brainxr.errors import GeometryError
 from brainxr.geometry.grid import VoxelGrid
+from brainxr.labelling import KIND, LABELS
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.unloaded import stack_of
 from brainxr.progress import Callback
@@ -22,13 +23,13 @@ from brainxr.writing.pyramid import Method
 from brainxr.writing.remote import RemoteStore
 from brainxr.writing.shards import CodecName
 from brainxr.writing.sources import refuse_inside
-from brainxr.writing.storing import MEMORY, Options, Pyramid, provenance
+from brainxr.writing.storing import MEMORY, Options, Pyramid, chosen_method, provenance
 from brainxr.writing.unfinished import Unfinished
 
 
 def to_ome_zarr(
     data: xr.DataArray, path: PathLike, *, version: Version = "0.5", levels: int | None = None,
-    method: Method = "mean", chunks: Any = None, shards: Any = None, codec: CodecName = "lz4",
+    method: Method | None = None, chunks: Any = None, shards: Any = None, codec: CodecName = "lz4",
     memory: str | int = MEMORY, overwrite: bool = False, progress: bool = True,
     callback: Callback | None = None, storage_options: Mapping[str, Any] | None = None,
 ) -> Path | str:  # fmt: skip
@@ -55,9 +56,11 @@ def to_ome_zarr(
     levels : int, optional
         How many, with level 0. Default: until the longest axis has at most 128 voxels.
         Each halves the axes whose voxels are not much longer than the shortest.
-    method : {"mean", "mode", "nearest"}
-        How a level is made of the one before. ``"mean"``: integers rounded to the
-        nearest, halves to the even one; NaN left out; of a mask, whether more than half
+    method : {"mean", "mode", "nearest"}, optional
+        How a level is made of the one before. Default: ``"mode"`` for booleans and what is
+        known to be labels (`brainxr.labelling`), else ``"mean"``. ``"mean"``: integers
+        rounded to the nearest, halves to the even one; NaN left out; of a mask, whether more
+        than half
         are true. ``"mode"`` and ``"nearest"`` for labels; see `brainxr.writing.pyramid.halve`.
     chunks, shards : int or mapping of str to int, optional
         Voxels of level 0 along each axis that are compressed together, and that are in
@@ -106,7 +109,17 @@ def to_ome_zarr(
     >>> brainxr.open(store).equals(vol)
     True
     """
-    options = Options(version, levels, method, chunks, shards, codec, memory)
+    chosen = chosen_method(data, method)
+    options = Options(
+        version,
+        levels,
+        chosen,
+        method is None and chosen == "mean",
+        chunks,
+        shards,
+        codec,
+        memory,
+    )
     there = Location.of(path, storage_options)
     store = Unfinished(there.path) if there.is_local else RemoteStore(there.path, there.options)
     pyramid = Pyramid.of(data, options, held=store.holds)
@@ -117,7 +130,7 @@ def to_ome_zarr(
 
 def build_levels(
     data: xr.DataArray, *, beside: bool = False, levels: int | None = None,
-    method: Method = "mean", codec: CodecName = "lz4", memory: str | int = MEMORY,
+    method: Method | None = None, codec: CodecName = "lz4", memory: str | int = MEMORY,
     progress: bool = True, callback: Callback | None = None,
 ) -> Path:  # fmt: skip
     """Make the coarser levels of a stack, and leave its slices as they are.
@@ -158,12 +171,16 @@ def build_levels(
     """
     stack = _whole_stack(data)
     target = sidecar(stack.source, beside)
-    if find_levels(stack.source) == target:
+    if find_levels(stack.source, of_labels=data.attrs.get(KIND) == LABELS) == target:
         Unfinished(str(target)).tidy_up()  # what a kill after the last rename left
         return target
-    options = Options("0.5", levels, method, None, None, codec, memory, first=1)
+    chosen = chosen_method(data, method)
+    options = Options(
+        "0.5", levels, chosen, method is None and chosen == "mean", None, None, codec, memory,
+        first=1,
+    )  # fmt: skip
     marks = mark(stack.source, VoxelGrid.of(data).spacing)
-    extra = Extra(provenance=marks | provenance(data, method), every_shard=True)
+    extra = Extra(provenance=marks | provenance(data, chosen), every_shard=True)
     pyramid = Pyramid.of(data, options, extra)
     if not pyramid.image.levels:
         raise GeometryError(

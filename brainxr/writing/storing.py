@@ -13,14 +13,16 @@ from importlib.metadata import version as installed
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from dask.base import tokenize
 from dask.utils import parse_bytes
 
 from brainxr.cluster import active_client
 from brainxr.contrast import contrast_limits
-from brainxr.errors import GeometryError, StoreError
+from brainxr.errors import GeometryError, LabelWarning, StoreError, shortlist, warn
 from brainxr.geometry.grid import DIMS, VoxelGrid
+from brainxr.labelling import FEW_VALUES, KIND, LABELS, are_labels
 from brainxr.lazy.lazyarray import StackArray
 from brainxr.lazy.unloaded import stack_of
 from brainxr.progress import Callback
@@ -49,6 +51,9 @@ class Options:
     Attributes
     ----------
     version, levels, method, chunks, shards, codec, memory
+        As of `to_ome_zarr`, the method as it is used.
+    is_guessed : bool
+        True where nobody chose the method.
     first : int
         The first level that is stored.
     """
@@ -56,6 +61,7 @@ class Options:
     version: Version = "0.5"
     levels: int | None = None
     method: Method = "mean"
+    is_guessed: bool = False
     chunks: Any = None
     shards: Any = None
     codec: CodecName = "lz4"
@@ -171,10 +177,28 @@ class Pyramid:
             files |= {f"{number}/{name}": content for name, content in described.items()}
         samples = [note.sample.ravel() for note in store.finished().values()]
         limits = contrast_limits(np.concatenate(samples))
+        if self.options.is_guessed and len(self.blocking.levels) > 1:
+            _warn_of_labels([note.sample for note in store.finished().values()])
         image = replace(self.image, channels=(Channel(self.image.name or "0", limits),))
         attributes = to_attributes(image, self.packing.dtype)
         for name, content in (files | group_files(image.version, attributes)).items():
             store.write(name, content)
+
+
+def chosen_method(data: xr.DataArray, method: Method | None) -> Method:
+    """The method that was asked for, else the mode of labels and the mean of all else."""
+    return method or ("mode" if are_labels(data) else "mean")
+
+
+def _warn_of_labels(samples: Sequence[npt.NDArray[Any]]) -> None:
+    values = np.unique(np.concatenate([sample.ravel() for sample in samples]))
+    if values.dtype.kind in "iu" and 2 < values.size <= FEW_VALUES:
+        warn(
+            f"The volume has {values.size} values in the sample ({shortlist(values.tolist())}), "
+            "and its coarser levels are means of them. If they are labels, write it again with "
+            "method='mode' and overwrite=True.",
+            LabelWarning,
+        )
 
 
 def as_stored(volume: xr.DataArray) -> xr.DataArray:
@@ -211,7 +235,7 @@ def _image(
     name = None if data.name is None else str(data.name)
     return Image(
         dims, tuple(placed[options.first :]), name, options.method, extra=extra,
-        version=options.version,
+        version=options.version, is_labels=data.attrs.get(KIND) == LABELS,
     )  # fmt: skip
 
 
