@@ -1,8 +1,8 @@
 """``python -m benchmarks.crowd``: many threads and processes read one volume at a time.
 
-Every selection is compared with a twin in memory. Children are forked from a process that
-has read already, whose threads they don't have, and spawned, to which the volume is pickled.
-They are started while the threads read, so that a fork copies locks that are held.
+Every selection is compared with a twin in memory. Children are started by a server that
+forks before it has threads, or spawned; to both the volume is pickled. They are started while
+the threads read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from benchmarks import page
 
 DESCRIPTION = """\
 Read random selections of a volume from 16 threads and 4 processes at a time (two
-forked, two spawned, again and again while the threads read), and compare each with the same
+by forkserver, two spawned, again and again while the threads read), and compare each with the same
 of an array in memory. Files that are open are counted at the end, and memory when a third of
 the time is over, and at the end. The exit code is 1 where a selection differs, a process
 doesn't end, files are left open, or memory grows by more than 64 MB.
@@ -40,10 +40,10 @@ doesn't end, files are left open, or memory grows by more than 64 MB.
 
 SHAPE = (40, 211, 317)
 THREADS = 16
-METHODS = ("fork", "fork", "spawn", "spawn")
+METHODS = ("forkserver", "forkserver", "spawn", "spawn")
 
 # Seconds for which one process reads before another one takes its place.
-SHIFT = {"fork": 3.0, "spawn": 6.0}
+SHIFT = {"forkserver": 6.0, "spawn": 6.0}
 
 # MB that memory may grow by: what the threads' allocators keep. A selection that stayed a
 # hundred times would be more.
@@ -218,8 +218,7 @@ class _Child:
         context: Any = multiprocessing.get_context(method)
         self.method, self.end = method, end
         self.here, there = context.Pipe(duplex=False)
-        # what is forked has the very volume that its parent reads
-        given = volume if method == "fork" else pickle.dumps(volume)
+        given = pickle.dumps(volume)
         self.process = context.Process(target=_read, args=(there, given, end, seed), daemon=True)
         self.process.start()
         there.close()

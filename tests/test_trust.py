@@ -18,7 +18,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import dask.tokenize
 import numpy as np
 import pytest
 import tifffile
@@ -349,29 +348,51 @@ def test_a_crowd(tmp_path: Path, name: str) -> None:
     assert outcome.children >= len(crowd.METHODS)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="nothing is forked there")
+needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="nothing is forked there")
+
+
+def answer_of(method: str, act: Any, *arguments: Any) -> Any:
+    """What a function returns in a child process, or a failure if it waits for ever."""
+    context: Any = multiprocessing.get_context(method)
+    with context.Pool(1) as pool:
+        return pool.apply_async(act, arguments).get(timeout=120)
+
+
+def total_of(volume: Any) -> int:
+    return int(volume.values.astype("i8").sum())
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_processes_that_begin_anew_read_and_compute(make_stack: Any, method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        return
+    volume = brainxr.open(make_stack((9, 20, 30), "u2").path, chunks={"z": 1})
+    expected = total_of(volume)
+    assert answer_of(method, total_of, volume) == expected
+    assert answer_of(method, total_of, volume * 1) == expected
+
+
+@needs_fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_a_forked_process_has_threads_of_its_own(make_stack: Any) -> None:
-    """dask would give its tasks to those of the parent, which don't outlive a fork."""
+def test_a_forked_process_reads_though_its_pool_of_dask_is_the_parents(make_stack: Any) -> None:
+    """Selections are read by threads of our own, which each process makes for itself."""
     volume = brainxr.open(make_stack((9, 20, 30), "u2").path, chunks={"z": 1})
     expected = int(volume.astype("i8").sum())  # dask's threads are there now
-    context: Any = multiprocessing.get_context("fork")
-    here, there = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: there.send(int(volume.astype("i8").sum())), daemon=True)
-    child.start()
-    assert here.poll(120), "the child waits for threads that are not there"
-    assert here.recv() == expected
-    child.join()
-    here.close()
-    there.close()
+    assert answer_of("fork", total_of, volume) == expected
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="nothing is forked there")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_a_forked_process_has_locks_of_its_own(make_stack: Any) -> None:
-    """Python 3.11's cached properties have one, dask's tokens another; a copy stays locked."""
+def test_own_locks_are_free_in_a_forked_process(make_stack: Any, tmp_path: Path) -> None:
+    """Another thread holds each of them while the child is forked."""
     volume = brainxr.open(make_stack((9, 20, 30), "u2").path)
-    locks = [dask.tokenize.tokenize_lock, getattr(vars(StackSource)["reader"], "lock", None)]
+    packed = tmp_path / "a.nii.gz"
+    volume.brain.to_nifti(packed, progress=False)
+    zipped = brainxr.open(packed)
+    expected = total_of(volume)
+    assert total_of(zipped) == expected
+    source: Any = stack_of(zipped).source  # type: ignore[union-attr]
+    locks = [source.file._lock, getattr(vars(StackSource)["reader"], "lock", None)]
     held, free = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -389,17 +410,78 @@ def test_a_forked_process_has_locks_of_its_own(make_stack: Any) -> None:
 
     def answer() -> None:
         vars(stack_of(volume).source).pop("reader", None)  # type: ignore[union-attr]
-        there.send(int(volume.chunk().sum()))
+        there.send((total_of(volume), total_of(zipped)))
 
     child = context.Process(target=answer, daemon=True)
     child.start()
+    answered = here.poll(120)
     free.set()
     holder.join()
-    assert here.poll(120), "the child waits for a lock that nobody holds"
-    assert here.recv() == int(volume.sum())
+    assert answered, "the child waits for a lock that nobody holds"
+    assert here.recv() == (expected, expected)
     child.join()
     here.close()
     there.close()
+
+
+STATE = """
+import json, sys, threading, os, signal, warnings
+import dask, dask.array, dask.threaded, dask.tokenize, numpy, pandas, pint, tifffile, xarray, zarr
+
+LIBRARIES = ("dask", "numpy", "pandas", "pint", "tifffile", "xarray", "zarr", "threading", "os",
+             "signal", "functools", "multiprocessing")
+
+def state():
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] not in LIBRARIES:
+            continue
+        for key, value in list(vars(module).items()):
+            if isinstance(value, type) and value.__module__.partition(".")[0] in LIBRARIES:
+                for attribute, inner in list(vars(value).items()):
+                    found[f"{name}.{key}.{attribute}"] = id(inner)
+                    lock = getattr(inner, "lock", None)
+                    if type(lock).__name__ in ("RLock", "lock"):
+                        found[f"{name}.{key}.{attribute}.lock"] = id(lock)
+            elif callable(value) or type(value).__name__ in ("RLock", "lock"):
+                found[f"{name}.{key}"] = id(value)
+    found["environment"] = hash(tuple(sorted(os.environ.items())))
+    found["signals"] = str([signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)])
+    found["filters"] = str(warnings.filters)
+    return found
+
+def changed(before):
+    # what a library made or filled by itself while it was used is not there before
+    now = state()
+    return sorted(key for key in before if key in now and now[key] != before[key])
+
+before = state()
+import brainxr
+volume = brainxr.open(sys.argv[1], spacing=10)
+volume.values; volume.mean().values; repr(volume.brain)
+answers = [changed(before)]
+if hasattr(os, "fork"):
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.write(writer, json.dumps(changed(before)).encode())
+        os._exit(0)
+    os.close(writer)
+    answers.append(json.loads(os.fdopen(reader, "rb").read()))
+    os.wait()
+print(json.dumps(answers))
+"""
+
+
+def test_nothing_of_other_libraries_is_replaced(make_stack: Any) -> None:
+    """Neither by the import and an open, nor in a forked child."""
+    path = make_stack((5, 7, 11)).path
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", STATE, path], capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    for found in json.loads(told.stdout):
+        # xarray makes its accessors and dask its defaults when they are first asked for
+        assert [key for key in found if not key.startswith(("xarray.DataArray.brain",))] == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is forked there")

@@ -30,8 +30,8 @@ import numpy.typing as npt
 from brainxr.errors import SliceReadError, StackError
 from brainxr.files.decoders import crc32, inflate
 from brainxr.files.fingerprint import digest_of, fingerprint_of
+from brainxr.files.forks import lock_that_survives_a_fork
 from brainxr.files.openfile import FarStretch, Held, OpenFile, Stretch, open_file, read_into
-from brainxr.files.pool import lock_that_survives_a_fork
 from brainxr.files.urls import Address, far_file
 
 # Unpacked members that are kept, in all: a band of rows of a slice is often followed by the

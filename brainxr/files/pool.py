@@ -158,16 +158,3 @@ def _pool(process: int) -> ThreadPoolExecutor:
 @lru_cache(maxsize=1)
 def _waiting(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(WAITING, thread_name_prefix="brainxr-wait")
-
-
-def lock_that_survives_a_fork() -> threading.Lock:
-    """A lock that is free in a forked process, whatever other threads of its parent were doing.
-
-    For locks of a module that are held for a moment: a fork waits for that.
-    """
-    lock = threading.Lock()
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
-        )
-    return lock

@@ -19,12 +19,17 @@ from functools import cached_property, partial
 from typing import Any, Protocol
 
 from brainxr.errors import VolumeReadError
+from brainxr.files.forks import lock_that_survives_a_fork
 from brainxr.files.openfile import OpenFile, truncated
 from brainxr.files.rows import Fill, Span, read_spans
 
 # Unpacked bytes between two places from which unpacking can go on: each takes 32 kB of
 # memory, and half of this is unpacked for nothing at each jump.
 INDEX_BYTES = 4 << 20
+
+
+_RENEWAL = lock_that_survives_a_fork()
+_LEFT_BY_PARENTS: list[Any] = []
 
 
 class FileBytes(Protocol):
@@ -69,15 +74,27 @@ class GzippedFile:
     path: str
     opened_at: int
     _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
+    _process: int = field(default_factory=os.getpid, repr=False, compare=False)
 
     @contextmanager
     def opened(self) -> Iterator[Fill]:
         refuse_changed(self.path, os.stat(self.path), self.opened_at)
+        self._renew_in_child()
         if has_index():
             yield self._fill_by_index
         else:
             with gzip.open(self.path) as stream:
                 yield partial(_fill, self.path, stream)
+
+    def _renew_in_child(self) -> None:
+        """In a forked process, begin anew: another thread may have been reading."""
+        if self._process == os.getpid():
+            return
+        with _RENEWAL:
+            if self._process != os.getpid():
+                # never closed: its own locks may be held by a thread that is not here
+                _LEFT_BY_PARENTS.append(self.__dict__.pop("_indexed", None))
+                self.__dict__.update(_lock=threading.Lock(), _process=os.getpid())
 
     @cached_property
     def _indexed(self) -> Any:

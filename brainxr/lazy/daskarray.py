@@ -12,18 +12,11 @@ Any arithmetic gives an ordinary dask array.
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-from collections.abc import Iterator
-from functools import cached_property
 from operator import getitem
 from typing import Any, Self
 
 import dask
 import dask.array as da
-import dask.threaded
-import dask.tokenize
 import numpy as np
 import numpy.typing as npt
 from dask.base import get_scheduler
@@ -232,35 +225,3 @@ def refuse_query_planning() -> None:
             "dask.config.set({'array.query-planning': False}), or unset the environment variable "
             "DASK_ARRAY__QUERY_PLANNING; or open with chunks=None, without dask."
         )
-
-
-def _begin_anew() -> None:
-    """Let dask work in a process that was forked, whatever its parent was doing (dask 2026.8).
-
-    It has a copy of its parent's pools, whose threads don't outlive a fork, and would wait
-    for them for ever; and a copy of locks that other threads of the parent held.
-    """
-    dask.threaded.default_pool = None
-    dask.threaded.pools.clear()
-    dask.threaded.pools_lock = threading.Lock()
-    dask.tokenize.tokenize_lock = threading.RLock()
-    if sys.version_info < (3, 12):  # from then on a cached property has no lock
-        for one in _cached_properties():
-            one.lock = threading.RLock()
-
-
-_AT_WORK = {"brainxr", "dask", "distributed", "numpy", "pandas", "tifffile", "xarray", "zarr"}
-
-
-def _cached_properties() -> Iterator[Any]:
-    """Those of the classes that are at work when something is read."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in _AT_WORK:
-            classes = [one for one in vars(module).values() if isinstance(one, type)]
-            for one in (each for kind in classes for each in vars(kind).values()):
-                if isinstance(one, cached_property):
-                    yield one
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)

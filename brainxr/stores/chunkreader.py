@@ -24,8 +24,9 @@ import numpy.typing as npt
 from brainxr.files.buffers import PAGE_BYTES, Buffers, copy_rows
 from brainxr.files.checksum import crc32c
 from brainxr.files.decoders import unpack, unpack_part
+from brainxr.files.forks import lock_that_survives_a_fork
 from brainxr.files.openfile import read_into
-from brainxr.files.pool import lock_that_survives_a_fork, run_all, workers
+from brainxr.files.pool import run_all, workers
 from brainxr.files.rows import Rows
 from brainxr.stores.chunks import ChunkLayout, Span, spans
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 from brainxr.errors import VolumeReadError
 from brainxr.files.fingerprint import fingerprint_of
-from brainxr.files.pool import lock_that_survives_a_fork
+from brainxr.files.forks import lock_that_survives_a_fork
 from brainxr.files.rows import Rows, as_index
 from brainxr.files.unpacked import refuse_changed
 from brainxr.lazy.lazyarray import PlacedArray
