@@ -128,6 +128,8 @@ def find_pages(tif: Any, path: str, choice: PageChoice) -> Pages:
     total = math.prod(sizes.values())
     declared = _declared(tif)
     found = len(tif.pages)
+    if total > max(found, tif.filehandle.size):  # before anything of that size is made
+        raise StackError(_other_count(path, total, found))
     if choice.is_part and found > 1 and declared not in (None, found):
         return Pages(np.arange(found), found, declared, by_directory=True)
     _check_count(tif, path, total, declared)
