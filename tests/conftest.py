@@ -27,6 +27,7 @@ import xarray as xr
 from hypothesis import settings
 
 from brainxr.geometry.index import UnitIndex
+from brainxr.viewing.display import has_display
 
 # the time of an example says nothing where the machine is shared
 settings.register_profile("brainxr", deadline=None, max_examples=40, print_blob=True)
@@ -221,6 +222,36 @@ def only_this_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def display(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a display to tests that are marked `window`, and hide it from all others.
+
+    So no test can open a window without the mark, and with it none runs where there is no
+    display: it is skipped, or fails where BRAINXR_REQUIRE_WINDOW is set.
+    """
+    if request.node.get_closest_marker("window") is None:
+        forbid_windows(monkeypatch)
+    elif not has_display():
+        complain = pytest.fail if os.environ.get("BRAINXR_REQUIRE_WINDOW") else pytest.skip
+        complain(NO_DISPLAY)
+
+
+NO_DISPLAY = "there is no display to open a window on"
+
+
+def forbid_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the display, and refuse windows of a Qt that has found it before."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    module = sys.modules.get("napari.viewer")
+
+    def refused(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a test opens a window, and is not marked: pytest.mark.window")
+
+    if module is not None:
+        monkeypatch.setattr(module.Viewer, "__init__", refused)
+
+
+@pytest.fixture(autouse=True)
 def nothing_left_open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test may leave a file of data open. Nothing is collected first: that would hide it.
 
@@ -298,3 +329,28 @@ def unprivileged() -> Iterator[Path]:
         finally:
             if root:
                 os.seteuid(0)
+
+
+# --- what was left out, in a line each ----------------------------------------------
+
+HOW_TO_RUN = {
+    NO_DISPLAY: "with a display, or under a virtual one: xvfb-run -a pytest",
+    "is not installed": "once the programs are installed (Debian: libtiff-tools imagemagick)",
+}
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many tests were left out, and how to have them run."""
+    counts: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        kind = next((known for known in HOW_TO_RUN if known in reason), "other reasons")
+        counts[kind] = counts.get(kind, 0) + 1
+    for kind, count in counts.items():
+        how = f"; they run {HOW_TO_RUN[kind]}" if kind in HOW_TO_RUN else " (pytest -rs lists them)"
+        terminalreporter.write_line(f"{count} skipped, as {kind}{how}")
+    slow = len(terminalreporter.stats.get("deselected", []))
+    if slow:
+        terminalreporter.write_line(
+            f"{slow} left out, as they take longer or were not asked for; pytest -m slow runs those"
+        )

@@ -262,5 +262,6 @@ def napari_tells() -> Iterator[None]:
         yield
 
 
+@pytest.mark.filterwarnings("ignore::brainxr.ViewerWarning")
 def test_a_napari_without_such_slicing_is_left_alone() -> None:
     background.keep_responsive(object())  # type: ignore[arg-type]

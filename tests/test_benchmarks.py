@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import ByteCounter, MakeStack
-from test_viewer import window_or_skip
 
 from benchmarks import __main__ as command
 from benchmarks import (
@@ -587,7 +586,6 @@ def placed(make_stack: MakeStack) -> str:
 
 @pytest.mark.window
 def test_what_is_seen_is_compared_with_the_slices(placed: str) -> None:
-    window_or_skip()
     code, text = looked(placed, "--only", "preview", "back")
     assert code == 0, text
     assert "every voxel within half of one" in text
@@ -598,7 +596,6 @@ def test_what_is_seen_is_compared_with_the_slices(placed: str) -> None:
 @pytest.mark.slow
 @pytest.mark.window
 def test_all_nine_points_are_looked_at(placed: str) -> None:
-    window_or_skip()
     code, text = looked(placed)
     assert code == 0, text
     assert {line.split()[1] for line in text.splitlines() if re.match(r"\| \d", line)} == set(

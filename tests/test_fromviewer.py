@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from conftest import MakeStack
-from test_viewer import window_or_skip
 
 import brainxr
 from brainxr.errors import GeometryError, SliceGapWarning, UnitWarning
@@ -345,7 +344,6 @@ def test_labels_that_belong_to_nothing(whole: xr.DataArray) -> None:
 @pytest.mark.window
 def test_a_person_paints_marks_and_draws(whole: xr.DataArray) -> None:
     """Buttons are pressed and the mouse is used; what comes back is where the mouse was."""
-    window_or_skip()
     from qtpy.QtCore import QPoint, Qt
     from qtpy.QtTest import QTest
     from qtpy.QtWidgets import QApplication

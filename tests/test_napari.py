@@ -27,7 +27,7 @@ pytest.importorskip("napari")
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from npe2 import PluginManifest
-from test_viewer import dotted, window_or_skip
+from test_viewer import dotted
 
 from brainxr.plugin import contributions as _napari
 from brainxr.plugin.contributions import SavingError, get_reader, read, write_image, write_labels
@@ -311,7 +311,6 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 @pytest.fixture
 def window() -> Iterator[Any]:
     """An empty window of napari's, with all plugins that are installed."""
-    window_or_skip()
     import napari
     from qtpy.QtWidgets import QApplication
 
@@ -565,7 +564,6 @@ main()
 
 @pytest.mark.window
 def test_napari_on_the_command_line(made: MadeStack) -> None:
-    window_or_skip()
     picture = os.environ.get("BRAINXR_TEST_PICTURE", "")
     command = [sys.executable, "-c", COMMAND_LINE, "--plugin", "brainxr", made.path, picture]
     done = subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from conftest import ByteCounter, MakeStack
 from test_fromviewer import VOLUMES, micrometers
-from test_viewer import SPACING, dotted, window_or_skip
+from test_viewer import SPACING, dotted
 
 import brainxr
 from benchmarks.window import linked_views
@@ -44,7 +44,6 @@ def settle() -> None:
 @pytest.fixture
 def show() -> Iterator[Show]:
     """Show in three linked views of a real window, and return these."""
-    window_or_skip()
     opened = []
 
     def shown(data: xr.DataArray, **kwargs) -> list[ViewerModel]:
@@ -353,7 +352,6 @@ def test_bytes_of_a_step(make_stack: MakeStack, show: Show, bytes_read: ByteCoun
 def test_the_window_is_closed_while_a_plane_is_read(
     whole: xr.DataArray, monkeypatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    window_or_skip()
     from brainxr.lazy.lazyarray import StackArray
 
     viewer = brainxr.view(whole, planes=True, block=False)
@@ -473,7 +471,6 @@ def test_hidden_and_shown_again(tmp_path: Path, show: Show, reads: Reads) -> Non
 
 @pytest.mark.window
 def test_a_window_that_is_open_is_parted(whole: xr.DataArray) -> None:
-    window_or_skip()
     viewer = brainxr.view(whole, block=False)
     try:
         viewer.dims.set_point(0, 62_300)
@@ -491,7 +488,6 @@ def test_a_window_that_is_open_is_parted(whole: xr.DataArray) -> None:
 
 @pytest.mark.window
 def test_a_window_in_which_nothing_is_yet(tmp_path: Path) -> None:
-    window_or_skip()
     import napari
 
     viewer = napari.Viewer()
@@ -527,7 +523,6 @@ def test_a_model_has_no_window_to_part(whole: xr.DataArray) -> None:
 
 @pytest.mark.window
 def test_a_picture_has_no_third_plane(whole: xr.DataArray) -> None:
-    window_or_skip()
     import napari
 
     with pytest.raises(GeometryError, match="the viewer has 2"):
@@ -538,7 +533,6 @@ def test_a_picture_has_no_third_plane(whole: xr.DataArray) -> None:
 @pytest.mark.window
 def test_what_can_not_be_read_is_not_linked(make_stack: MakeStack) -> None:
     """The window is as it was, shows what can be read, and can be closed."""
-    window_or_skip()
     made = make_stack((9, 24, 40))
     made.paths[1].write_bytes(made.paths[1].read_bytes()[:-3])
     viewer = brainxr.view(brainxr.open(made.path), block=False)

@@ -15,7 +15,6 @@ import xarray as xr
 from conftest import MakeStack
 from PIL import Image
 from test_plot import volume_of
-from test_viewer import window_or_skip
 
 import brainxr
 from brainxr.errors import DisplayError, GeometryError
@@ -69,7 +68,6 @@ def plane_in(path: Path, shape: tuple[int, int]) -> np.ndarray:
     ],
 )
 def test_the_picture_is_the_plane(vol, values, tmp_path: Path, axis, at, index) -> None:
-    window_or_skip()
     path = vol.brain.screenshot(
         tmp_path / "a.png", axis=axis, at=at, size=(640, 900),
         contrast_limits=(0, 255), interpolation2d="nearest",
@@ -82,7 +80,6 @@ def test_the_picture_is_the_plane(vol, values, tmp_path: Path, axis, at, index) 
 @pytest.mark.window
 @pytest.mark.parametrize("size", [(200, 200), (200, 900), (1400, 201)])
 def test_the_picture_has_the_size_that_was_asked_for(vol, tmp_path: Path, size) -> None:
-    window_or_skip()
     path = brainxr.screenshot(vol, tmp_path / "a.png", size=size)
     with Image.open(path) as picture:
         assert picture.size == size
@@ -91,7 +88,6 @@ def test_the_picture_has_the_size_that_was_asked_for(vol, tmp_path: Path, size) 
 @pytest.mark.window
 @pytest.mark.parametrize(("width", "is_wide"), [(300, False), (640, True)])
 def test_the_place_and_the_scale_bar_have_room(vol, tmp_path: Path, width, is_wide) -> None:
-    window_or_skip()
     path = brainxr.screenshot(vol, tmp_path / "a.png", size=(width, 500), visible=False)
     left = grey(path)[:, :120] > 100
     assert (left[:60].any(), left[-60:].any()) == (not is_wide, is_wide)
@@ -100,7 +96,6 @@ def test_the_place_and_the_scale_bar_have_room(vol, tmp_path: Path, width, is_wi
 @pytest.mark.window
 def test_a_slow_plane_is_waited_for(vol, values, tmp_path: Path, monkeypatch) -> None:
     """Whatever napari's preferences say about slicing in the background."""
-    window_or_skip()
     from napari.settings import get_settings
 
     class Slow:
@@ -121,7 +116,6 @@ def test_a_slow_plane_is_waited_for(vol, values, tmp_path: Path, monkeypatch) ->
 
 @pytest.mark.window
 def test_nothing_is_left_of_an_error(make_stack: MakeStack, tmp_path: Path) -> None:
-    window_or_skip()
     import napari
 
     made = make_stack((9, 24, 40))
@@ -180,7 +174,6 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.window
 @pytest.mark.skipif(sys.platform != "linux", reason="Xvfb is of Linux")
 def test_a_display_of_its_own(make_stack: MakeStack, tmp_path: Path) -> None:
-    window_or_skip()
     made = make_stack((5, 24, 40))
     done = run(
         f"""

@@ -19,7 +19,6 @@ import xarray as xr
 from conftest import MakeStack
 from niftis import AFFINES, affine_of, make_nifti, rotated
 from PIL import Image
-from test_viewer import window_or_skip
 
 import brainxr
 from brainxr.errors import OrientationWarning
@@ -229,7 +228,6 @@ def turn_to(viewer: Any, plane: str) -> None:
 @pytest.mark.window
 @pytest.mark.parametrize("codes", FILES)
 def test_a_window_stands_upright(tmp_path: Path, codes: str) -> None:
-    window_or_skip()
     vol = headlike(tmp_path / "head.nii", straight_affine(codes))
     viewer = brainxr.view(vol, block=False, contrast_limits=(0, 255))
     try:
@@ -248,7 +246,6 @@ def test_a_window_stands_upright(tmp_path: Path, codes: str) -> None:
 
 @pytest.mark.window
 def test_a_point_that_is_clicked_is_where_nibabel_says(tmp_path: Path) -> None:
-    window_or_skip()
     from qtpy.QtCore import QPoint, Qt
     from qtpy.QtTest import QTest
 
@@ -289,7 +286,6 @@ def test_a_point_that_is_clicked_is_where_nibabel_says(tmp_path: Path) -> None:
 
 @pytest.mark.window
 def test_a_screenshot_stands_upright(tmp_path: Path) -> None:
-    window_or_skip()
     vol = headlike(tmp_path / "head.nii", straight_affine("LAS"))
     for data in looked_at(vol):
         path = brainxr.screenshot(
@@ -301,7 +297,6 @@ def test_a_screenshot_stands_upright(tmp_path: Path) -> None:
 
 @pytest.mark.window
 def test_linked_planes_stand_upright(tmp_path: Path) -> None:
-    window_or_skip()
     pytest.importorskip("napari_orthogonal_views")
     from test_orthoviews import canvas as linked_canvas
     from test_orthoviews import linked_views, plain

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -21,7 +20,6 @@ import brainxr
 from brainxr.errors import DisplayError, GeometryError, MissingExtraError
 from brainxr.stores.ngff import Image, Level, coarser, to_attributes
 from brainxr.viewing import viewer as viewer_module
-from brainxr.viewing.display import has_display
 
 pytest.importorskip("napari")
 
@@ -144,14 +142,6 @@ def test_nothing_heavy_is_imported_with_brainxr() -> None:
 # --- the window -------------------------------------------------------------------
 
 
-def window_or_skip() -> None:
-    if has_display():
-        return
-    if os.environ.get("BRAINXR_REQUIRE_WINDOW"):
-        pytest.fail("BRAINXR_REQUIRE_WINDOW is set, and there is no display")
-    pytest.skip("no display to open a window on")
-
-
 def bright_box(vol: xr.DataArray) -> xr.DataArray:
     """The volume all dark but for a box of known place in µm."""
     where = (vol.z >= 300) & (vol.z <= 500) & (vol.y >= 200) & (vol.y <= 600) & (vol.x >= 500)
@@ -179,7 +169,6 @@ def box_on_screen(viewer) -> list[float]:
 @pytest.fixture
 def shown(request: pytest.FixtureRequest):
     """Show in a real window; closed afterwards, with nothing left open."""
-    window_or_skip()
     from qtpy.QtWidgets import QApplication
 
     opened = []
@@ -243,7 +232,6 @@ def test_a_plane_is_not_drawn_at_other_places(vol: xr.DataArray, shown) -> None:
 
 @pytest.mark.window
 def test_no_empty_window_is_left_by_an_error(vol: xr.DataArray) -> None:
-    window_or_skip()
     import napari
 
     with pytest.raises(TypeError, match="colourmap"):
@@ -265,7 +253,6 @@ def test_no_empty_window_is_left_by_an_error(vol: xr.DataArray) -> None:
 def test_a_selection_of_nothing_opens_no_window(
     vol: xr.DataArray, select, axis: str, planes: bool
 ) -> None:
-    window_or_skip()
     import napari
 
     with pytest.raises(GeometryError, match=rf"nothing along '{axis}'.*takes one plane at least"):
@@ -284,7 +271,6 @@ def test_a_selection_of_nothing_leaves_a_window_as_it_was(vol: xr.DataArray, sho
 
 @pytest.mark.window
 def test_a_script_waits_until_the_window_is_closed(vol: xr.DataArray) -> None:
-    window_or_skip()
     code = f"""
         import time, brainxr
         from qtpy.QtCore import QTimer

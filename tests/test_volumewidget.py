@@ -12,7 +12,6 @@ import pytest
 import xarray as xr
 from conftest import MakeStack
 from test_fromviewer import ORIGIN, SPACING
-from test_viewer import window_or_skip
 
 import brainxr
 from brainxr.lazy.lazyarray import StackArray
@@ -35,7 +34,6 @@ def vol(path: str) -> xr.DataArray:
 @pytest.fixture
 def window() -> Iterator[Callable]:
     """A window of napari, with the widget beside it as the Plugins menu puts it there."""
-    window_or_skip()
     import napari
 
     opened = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -98,8 +99,23 @@ def run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
+# What the programs say of themselves: Windows and others have a `convert` of another kind.
+SAYS = {"convert": ("-version", "ImageMagick"), "tiffcp": ("-h", "LIBTIFF")}
+
+
+@cache
 def has(tool: str) -> bool:
-    return shutil.which(tool) is not None
+    """True if the program is installed, and not another one of its name."""
+    if shutil.which(tool) is None:
+        return False
+    option, name = SAYS.get(tool, ("--version", ""))
+    try:
+        told = subprocess.run(
+            [tool, option], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return name.lower() in (told.stdout + told.stderr).lower()
 
 
 def plain(folder: Path) -> None:
