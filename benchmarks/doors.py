@@ -63,10 +63,10 @@ def opening(door: str, folder: str) -> Timed:
 @cache
 def _opened(door: str, folder: str) -> Any:
     if door == "napari":
-        from brainxr.viewing.layers import image_layer
+        from brainxr.viewing.layers import layer_of
 
         # what a layer of napari holds and indexes; of a store the finest level
-        shown: Any = image_layer(brainxr.open(folder), contrast_limits=(0, 1))[0]
+        shown: Any = layer_of(brainxr.open(folder), contrast_limits=(0, 1))[0]
         return shown[0] if isinstance(shown, list) else shown
     return opening(door, folder)()
 

@@ -480,8 +480,8 @@ def test_nothing_of_other_libraries_is_replaced(make_stack: Any) -> None:
         check=True,
     )  # fmt: skip
     for found in json.loads(told.stdout):
-        # xarray makes its accessors and dask its defaults when they are first asked for
-        assert [key for key in found if not key.startswith(("xarray.DataArray.brain",))] == []
+        # Python renews the locks of its own module in a child
+        assert [key for key in found if not key.startswith("threading._")] == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is forked there")

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Self
 from xml.etree import ElementTree
 
-# Planes of an image that is believed; what claims more is refused as it is read.
-_MOST_PLANES = 1 << 20
+# Planes of an image that is believed.
+MOST_PLANES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,19 @@ def companion_of(xml: str | None) -> str | None:
     return None if binary is None else binary.get("MetadataFile")
 
 
+def declared_planes(xml: str) -> int:
+    """Planes of the largest image that OME-XML declares; 0 where it is damaged."""
+    root = _root(xml)
+    counts = [0]
+    for pixels in () if root is None else root.iterfind(".//{*}Pixels"):
+        try:
+            sizes = [int(pixels.get(f"Size{dim}", "1")) for dim in "ZCT"]
+        except ValueError:
+            continue
+        counts.append(math.prod(max(0, size) for size in sizes))
+    return max(counts)
+
+
 @lru_cache(maxsize=4)
 def _parse(xml: str) -> OmeImage | None:
     root = _root(xml)
@@ -69,7 +82,7 @@ def _parse(xml: str) -> OmeImage | None:
         return None
     try:
         sizes = {dim: int(pixels.get(f"Size{dim.upper()}", "1")) for dim in "zct"}
-        if min(sizes.values()) < 1 or math.prod(sizes.values()) > _MOST_PLANES:
+        if min(sizes.values()) < 1 or math.prod(sizes.values()) > MOST_PLANES:
             return None
         planes = dict(_planes(pixels, sizes))
     except ValueError:
@@ -105,7 +118,7 @@ def _planes(
         if directory < 0:
             raise ValueError(directory)
         listed += count
-        if listed > _MOST_PLANES:
+        if listed > MOST_PLANES:
             raise ValueError(listed)
         for i in range(count):
             place, left = {}, first + i

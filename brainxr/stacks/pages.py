@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from brainxr.errors import SliceReadError, StackError, shortlist
 from brainxr.geometry.extra_dims import At, places
-from brainxr.stacks.ome import OmeImage
+from brainxr.stacks.ome import MOST_PLANES, OmeImage, declared_planes
 
 # Axes by which tifffile means slices: z, or pages of which nothing is said.
 _SLICES = "ZIQ"
@@ -87,6 +87,18 @@ class Pages:
     total: int
     declared: int | None = None
     by_directory: bool = False
+
+
+def refuse_absurd(tif: Any, path: str) -> None:
+    """Refuse OME-XML of more planes than any file has, for which tifffile would make room.
+
+    Raises
+    ------
+    StackError
+    """
+    planes = declared_planes(tif.ome_metadata) if tif.is_ome else 0
+    if planes > MOST_PLANES:
+        raise StackError(_other_count(path, planes, len(tif.pages)))
 
 
 def find_pages(tif: Any, path: str, choice: PageChoice) -> Pages:

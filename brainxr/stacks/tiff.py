@@ -22,7 +22,7 @@ from brainxr.files.annex import not_fetched
 from brainxr.files.openfile import OpenFile, open_file, truncated, unreadable
 from brainxr.files.rows import Strips
 from brainxr.stacks.ifd import ONE_READ, Entry, read_directory
-from brainxr.stacks.pages import EVERY_PAGE, PageChoice, Pages, find_pages, pages_of
+from brainxr.stacks.pages import EVERY_PAGE, PageChoice, Pages, find_pages, pages_of, refuse_absurd
 from brainxr.stacks.segments import Segments
 from brainxr.stacks.soundness import (
     refuse_lost,
@@ -285,6 +285,7 @@ def _parse(tif: tifffile.TiffFile, file: OpenFile, choice: PageChoice) -> Header
     path = file.path
     _refuse_colour(page, path)
     refuse_unsound(page, path, file.size)
+    refuse_absurd(tif, path)
     if tif.series[0].kind == "imagej":
         refuse_no_imagej(page, path)
     refuse_lost(tif.pages, partial(_read, tif), path, file.size)
