@@ -314,6 +314,7 @@ def test_the_cache_is_dropped_before_each_time_and_not_timed() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells on Linux only")
+@pytest.mark.slow
 def test_a_process_of_its_own_tells_result_bytes_and_memory(
     stacks: Stacks, volume: np.ndarray
 ) -> None:
@@ -344,6 +345,7 @@ def test_a_graph_is_counted_in_tasks_and_bytes(stacks: Stacks, without_peers: No
     assert 100 < ours.largest <= ours.whole
 
 
+@pytest.mark.slow
 def test_everything_runs_where_no_peer_is_installed(
     stacks: Stacks, without_peers: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -585,6 +587,7 @@ def placed(make_stack: MakeStack) -> str:
 
 
 @pytest.mark.window
+@pytest.mark.slow
 def test_what_is_seen_is_compared_with_the_slices(placed: str) -> None:
     code, text = looked(placed, "--only", "preview", "back")
     assert code == 0, text

@@ -237,6 +237,7 @@ def test_plot(stack: MadeStack, tmp_path: Path) -> None:
     assert np.asarray(Image.open(picture).convert("L")).std() > 10
 
 
+@pytest.mark.slow
 def test_movie(stack: MadeStack, tmp_path: Path) -> None:
     target = tmp_path / "a.gif"
     done = brainxr("movie", stack.path, "-o", target, "--sel", "z=0.1mm:0.3mm", "--size", 64)
@@ -289,6 +290,7 @@ def test_convert(make_stack: MakeStack, tmp_path: Path) -> None:
     assert zarr.open_array(tmp_path / "old.zarr" / "0", mode="r").metadata.zarr_format == 2
 
 
+@pytest.mark.slow
 def test_convert_to_slices(make_stack: MakeStack, tmp_path: Path) -> None:
     made = make_stack((12, 20, 18))
     folder = tmp_path / "coronal"
@@ -309,6 +311,7 @@ def test_convert_to_slices(make_stack: MakeStack, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+@pytest.mark.slow
 def test_nifti_in_and_out(make_stack: MakeStack, tmp_path: Path) -> None:
     made = make_stack((5, 7, 11))
     target = tmp_path / "part.nii.gz"

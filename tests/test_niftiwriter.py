@@ -202,6 +202,7 @@ def test_deep_chunks_are_computed_once(tmp_path: Path, name: str, chunks: dict[s
     assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_slabs(tmp_path: Path) -> None:
     """A volume of 256 MB that is made as it is read, in 32 MB."""
     code = f"""

@@ -291,6 +291,7 @@ def test_what_is_interrupted_leaves_nothing(
     monkeypatch.undo()
 
 
+@pytest.mark.slow
 def test_two_at_once_give_one_whole_sample(tmp_path: Path) -> None:
     target = tmp_path / "shared"
     make = f"import brainxr; print(brainxr.sample(shape={SMALL}, folder={str(target)!r}))"

@@ -49,6 +49,7 @@ assert brainxr.open(sys.argv[1] + ".ome.zarr").equals(vol)
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_of_a_network(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", NO_NETWORK, str(tmp_path / "head_axial")], check=True)
 
@@ -61,6 +62,7 @@ def test_the_guard_of_the_tests_would_notice() -> None:
 # --- mutants ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_few_mutants_of_each_family(tmp_path: Path) -> None:
     found = fuzz.run([(family, n) for family in FAMILIES for n in range(2)], str(tmp_path), 1)
     assert [finding for finding in found if finding.verdict.is_failure] == []
@@ -246,6 +248,7 @@ def _write_in_place(place: Path, kind: int, overwrite: bool) -> None:
             time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_writer_that_writes_in_place_would_be_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
