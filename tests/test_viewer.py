@@ -240,6 +240,7 @@ def test_no_empty_window_is_left_by_an_error(vol: xr.DataArray) -> None:
 
 
 @pytest.mark.window
+@pytest.mark.filterwarnings("ignore::brainxr.EmptySelectionWarning")
 @pytest.mark.parametrize("planes", [False, True])
 @pytest.mark.parametrize(
     ("select", "axis"),
@@ -276,7 +277,16 @@ def test_a_script_waits_until_the_window_is_closed(vol: xr.DataArray) -> None:
         from qtpy.QtCore import QTimer
         vol = brainxr.open({vol.attrs["source"]!r})
         import napari
-        QTimer.singleShot(1500, lambda: napari.current_viewer().close())
+        from brainxr.viewing.background import event_loop_runs
+
+        def close():  # once the script waits, however long the window took
+            if napari.current_viewer() is not None and event_loop_runs():
+                timer.stop()
+                napari.current_viewer().close()
+
+        timer = QTimer()
+        timer.timeout.connect(close)
+        timer.start(1500)
         start = time.monotonic()
         viewer = brainxr.view(vol)
         print("closed after", time.monotonic() - start > 1)
