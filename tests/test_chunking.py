@@ -96,7 +96,9 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> list[xr.DataArray]:
     coded = {"compression": "zlib", "rowsperstrip": 4}
     return [
         brainxr.open(make_stack_in(folder, (13, 18, 35)).path),
-        brainxr.open(make_stack_in(folder, (13, 18, 35), folder="coded_100um", **coded).path),
+        brainxr.open(
+            make_stack_in(folder, (13, 18, 35), folder="coded", **coded).path, spacing=100
+        ),
         brainxr.open(make_store(folder / "a.zarr").path),
         brainxr.open(folder / "a.nii"),
         brainxr.open(folder / "a.nii.gz"),
@@ -201,12 +203,12 @@ WORK: dict[str, tuple[Callable[[Any], Any], Callable[[np.ndarray], Any]]] = {
 def test_memory_is_that_of_a_few_chunks_a_thread(
     make_stack: Any, few_voxels: Any, name: str, threads: int
 ) -> None:
-    made = make_stack((60, 256, 256), folder=f"{name}_100um")
+    made = make_stack((60, 256, 256), folder=name)
     few_voxels(2 * 256 * 256)
     lazy, expected = WORK[name]
     with dask.config.set(num_workers=threads, scheduler="threads"):
-        lazy(brainxr.open(made.path)[:4]).compute()  # what is loaded the first time
-        volume = brainxr.open(made.path)
+        lazy(brainxr.open(made.path, spacing=100)[:4]).compute()  # what is loaded the first time
+        volume = brainxr.open(made.path, spacing=100)
         tracemalloc.start()
         found = lazy(volume).compute()
         peak = tracemalloc.get_traced_memory()[1]
