@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -47,11 +48,32 @@ ENDINGS = {".zarr": "ome-zarr", ".nii": "nifti", ".nii.gz": "nifti"}
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, KeyError)
 
 
+# How a character is spelled on a console whose encoding lacks it: cp932 and gbk have no µ.
+_SPELLINGS = str.maketrans({"µ": "u", "μ": "u", "°": " deg", "±": "+-", "…": "...", "▶": ">"})
+
+
+def _spell_out(error: UnicodeError) -> tuple[str, int]:
+    """An error handler of codecs: ``um`` for µm, and an escape for what has no spelling."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_SPELLINGS)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def _let_every_console_print() -> None:
+    """Make this process's own output spell out what its encoding lacks, instead of failing."""
+    codecs.register_error("brainxr.spell_out", _spell_out)
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="brainxr.spell_out")
+
+
 class _Main(click.Group):
     """Errors on one line of stderr with exit code 1, unless ``--debug`` is given."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False  # in which click prints three lines and exits with 2
+        _let_every_console_print()
         try:
             code = super().main(*args, **kwargs)
         except click.ClickException as error:

@@ -35,6 +35,30 @@ def brainxr(*arguments: object, **environment: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.parametrize("encoding", ["cp932", "gbk", "cp437", "utf-8"])
+def test_a_console_without_a_character_prints_it_in_others(
+    make_stack: MakeStack, encoding: str
+) -> None:
+    made = make_stack((3, 4, 5), folder="brain_50um_iso")
+    done = subprocess.run(
+        [sys.executable, "-m", "brainxr", "info", made.path],
+        capture_output=True,
+        env={**os.environ, "PYTHONWARNINGS": "", "PYTHONIOENCODING": encoding},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    unit = "um" if encoding in ("cp932", "gbk") else "µm"
+    assert f" 50 {unit} (" in done.stdout.decode(encoding)
+
+
+def test_a_name_that_a_console_lacks_is_escaped(make_stack: MakeStack) -> None:
+    made = make_stack((3, 4, 5), folder="Gehirn_ä_50um_iso")
+    arguments = [sys.executable, "-m", "brainxr", "info", made.path]
+    environment = {**os.environ, "PYTHONWARNINGS": "", "PYTHONIOENCODING": "cp932"}
+    done = subprocess.run(arguments, capture_output=True, env=environment)
+    assert done.returncode == 0
+    assert "Gehirn_\\xe4_50um_iso" in done.stdout.decode("cp932").replace("¥", "\\")
+
+
 def test_info(make_stack: MakeStack) -> None:
     numbers = [1, 2, 3, 6, 7]
     made = make_stack((5, 7, 11), numbers=numbers, folder="coronal_50um_iso")
