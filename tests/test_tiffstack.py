@@ -435,6 +435,8 @@ def test_what_brainxr_did_not_write_is_never_replaced(
     store = vol.brain.to_ome_zarr(tmp_path / "a.zarr", progress=False)
     with pytest.raises(StoreError, match="is a Zarr store, or would be taken for one"):
         write(vol, store, overwrite=True)
+    with pytest.raises(StoreError, match=r"a\.tif' is the name of one file.*Name a folder"):
+        write(vol, tmp_path / "a.tif")
     for path in (mine, mine / "thesis.txt", theirs):
         with pytest.raises(StoreExistsError, match="no stack that brainxr wrote, so overwrite"):
             write(vol, path, overwrite=True)

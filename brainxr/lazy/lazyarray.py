@@ -171,7 +171,8 @@ class StackArray:
         """
         choices: list[Choice] = list(self.choices)
         for axis, part in zip(self.order, expand_key(key, self.ndim), strict=True):
-            choices[axis] = _choose(choices[axis], part)  # type: ignore[arg-type]
+            dim = self.source.axes[axis]
+            choices[axis] = _choose(choices[axis], part, dim)  # type: ignore[arg-type]
         order = tuple(axis for axis in self.order if not isinstance(choices[axis], int))
         return replace(self, choices=tuple(choices), order=order)
 
@@ -328,13 +329,15 @@ def expand_key(key: Any, ndim: int) -> list[Any]:
     return parts[:at] + fill + parts[at + len(dots) :]
 
 
-def _choose(choice: range | npt.NDArray[np.intp], part: Any) -> Choice:
+def _choose(choice: range | npt.NDArray[np.intp], part: Any, dim: str) -> Choice:
     """Compose what was chosen along an axis with an index into it."""
     if isinstance(part, slice):
         return choice[part]
     array = np.asarray(part)
     if array.ndim > 1 or (array.size and array.dtype.kind not in "iub"):
         raise IndexError(f"{part!r} is no index along one axis: give an int, a slice, or a list.")
+    if array.dtype.kind != "b":
+        _refuse_outside(array, len(choice), dim)
     if array.ndim == 0:
         return int(choice[int(array)])
     if array.dtype.kind == "b":
@@ -342,6 +345,17 @@ def _choose(choice: range | npt.NDArray[np.intp], part: Any) -> Choice:
             raise IndexError(f"A mask of {array.size} can't index an axis of {len(choice)}.")
         array = np.flatnonzero(array)
     return np.asarray(choice, np.intp)[array.astype(np.intp)]
+
+
+def _refuse_outside(index: npt.NDArray[Any], size: int, dim: str) -> None:
+    outside = index[(index < -size) | (index >= size)] if index.size else index
+    if outside.size:
+        raise IndexError(
+            f"Index {outside.flat[0]} is out of range along {dim!r}, which has {size} voxels: "
+            f"0 to {size - 1}."
+            if size
+            else f"Index {outside.flat[0]} is out of range along {dim!r}, which is empty."
+        )
 
 
 def ascending(choice: Choice) -> tuple[range | npt.NDArray[np.intp], Any]:

@@ -174,6 +174,8 @@ def as_volume(data: xr.DataArray) -> xr.DataArray:
             f"say where it should lie and how thick it is, for example data.assign_coords("
             f"{lost[0]}=xarray.Variable((), 0.0, {{'units': 'micrometer', 'spacing': 100.0}}))."
         )
+    if data.dtype == bool:  # a mask, for which every program takes 0 and 1
+        data = data.astype("uint8")
     if not can_hold(data.dtype):
         wider = {"b": "uint8", "f": "float32"}.get(data.dtype.kind, "float64")
         raise VolumeError(

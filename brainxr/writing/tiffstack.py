@@ -18,7 +18,7 @@ from brainxr.cluster import active_client
 from brainxr.errors import StackError, StoreError
 from brainxr.progress import Callback
 from brainxr.stacks.calibration import SlicePlace
-from brainxr.stacks.slices import PathLike, find_slices
+from brainxr.stacks.slices import PathLike, find_slices, is_slice_name
 from brainxr.stacks.tiff import read_header
 from brainxr.stores.zarrstore import Location, is_store
 from brainxr.writing.budget import refuse_budget
@@ -117,6 +117,11 @@ def to_tiff(
         raise StoreError(
             f"{there.path!r} is a Zarr store, or would be taken for one by its name. Name a "
             "folder for TIFF slices that doesn't end with .zarr."
+        )
+    if is_slice_name(os.path.basename(there.path)) and not os.path.isdir(there.path):
+        raise StoreError(
+            f"{there.path!r} is the name of one file, and TIFF slices are written to a folder. "
+            "Name a folder: its slices are NAME_axial_0001.tif and so on."
         )
     plan = SlicePlan.of(data, along, os.path.basename(there.path), parse_bytes(memory))
     refuse_inside(there, places_read(plan.data, plan.source))
