@@ -105,7 +105,6 @@ def plain(views: list[ViewerModel]) -> None:
 
 @pytest.mark.window
 @pytest.mark.parametrize("kind", sorted(VOLUMES.keys() - {"reversed", "strided"}))
-@pytest.mark.slow
 def test_a_volume_in_three_views(whole: xr.DataArray, show: Show, kind: str) -> None:
     vol = VOLUMES[kind](whole)
     views = show(vol)
@@ -241,7 +240,6 @@ def test_a_bright_voxel_is_where_it_lies_in_each_view(make_stack: MakeStack, sho
 
 
 @pytest.mark.window
-@pytest.mark.slow
 def test_a_drag_pans_and_a_tool_keeps_its_clicks(whole: xr.DataArray, show: Show) -> None:
     views = show(whole)
     before = views[0].dims.point
@@ -351,7 +349,6 @@ def test_bytes_of_a_step(make_stack: MakeStack, show: Show, bytes_read: ByteCoun
 
 
 @pytest.mark.window
-@pytest.mark.slow
 def test_the_window_is_closed_while_a_plane_is_read(
     whole: xr.DataArray, monkeypatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -380,7 +377,6 @@ def test_the_window_is_closed_while_a_plane_is_read(
 
 
 @pytest.mark.window
-@pytest.mark.slow
 def test_a_dot_at_every_level_of_every_view(tmp_path: Path, show: Show) -> None:
     place, spacing, origin = (13, 21, 37), (50.0, 20.0, 10.0), (1000.0, 0.0, -5.0)
     views = show(brainxr.open(dotted(tmp_path / "a.zarr", place)), contrast_limits=(0, 1))
@@ -424,7 +420,6 @@ def check_dot(views, view, level, place, spacing, origin, point) -> None:
 
 
 @pytest.mark.window
-@pytest.mark.slow
 def test_layers_are_alike_in_all_views(whole: xr.DataArray, show: Show) -> None:
     views = show(whole)
     views[0].layers[0].contrast_limits = (100, 200)
@@ -454,7 +449,6 @@ def test_levels_of_a_layer_that_is_added_later(
 
 
 @pytest.mark.window
-@pytest.mark.slow
 def test_hidden_and_shown_again(tmp_path: Path, show: Show, reads: Reads) -> None:
     from napari_orthogonal_views.ortho_view_manager import _VIEWER_MANAGERS
 
@@ -476,7 +470,6 @@ def test_hidden_and_shown_again(tmp_path: Path, show: Show, reads: Reads) -> Non
 
 
 @pytest.mark.window
-@pytest.mark.slow
 def test_a_window_that_is_open_is_parted(whole: xr.DataArray) -> None:
     viewer = brainxr.view(whole, block=False)
     try:
@@ -494,7 +487,6 @@ def test_a_window_that_is_open_is_parted(whole: xr.DataArray) -> None:
 
 
 @pytest.mark.window
-@pytest.mark.slow
 def test_a_window_in_which_nothing_is_yet(tmp_path: Path) -> None:
     import napari
 
