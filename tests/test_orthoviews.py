@@ -105,6 +105,7 @@ def plain(views: list[ViewerModel]) -> None:
 
 @pytest.mark.window
 @pytest.mark.parametrize("kind", sorted(VOLUMES.keys() - {"reversed", "strided"}))
+@pytest.mark.slow
 def test_a_volume_in_three_views(whole: xr.DataArray, show: Show, kind: str) -> None:
     vol = VOLUMES[kind](whole)
     views = show(vol)
@@ -240,6 +241,7 @@ def test_a_bright_voxel_is_where_it_lies_in_each_view(make_stack: MakeStack, sho
 
 
 @pytest.mark.window
+@pytest.mark.slow
 def test_a_drag_pans_and_a_tool_keeps_its_clicks(whole: xr.DataArray, show: Show) -> None:
     views = show(whole)
     before = views[0].dims.point
@@ -264,21 +266,23 @@ def test_a_drag_pans_and_a_tool_keeps_its_clicks(whole: xr.DataArray, show: Show
 
 
 @pytest.mark.window
-def test_the_key_t_moves_the_point_to_the_mouse(
-    whole: xr.DataArray, show: Show, monkeypatch
-) -> None:
+def test_the_key_t_moves_the_point_to_the_mouse(whole: xr.DataArray, show: Show) -> None:
     from qtpy.QtCore import Qt
+    from qtpy.QtGui import QCursor
     from qtpy.QtTest import QTest
 
     views = show(whole)
     assert action_manager._shortcuts["napari:move_point"]
     x = views[0].dims.point[2]
-    # which canvas the mouse is over is the window system's to say; there is none here
-    monkeypatch.setattr(
-        "napari_orthogonal_views.viewer_utils.QCursor.pos",
-        lambda: native.mapToGlobal(native.rect().center()),
-    )
     native = qt_viewer(views, views[1]).canvas.native
+    # the mouse itself: where an earlier test left it, it may lie over another view
+    QCursor.setPos(native.mapToGlobal(native.rect().center()))
+    for _ in range(500):
+        settle()
+        if native.underMouse():
+            break
+        QTest.qWait(10)
+    assert native.underMouse()
     views[1].cursor.position = (62_700.0, 250.0, x)
     QTest.keyClick(native, Qt.Key.Key_T)
     settle()
@@ -349,6 +353,7 @@ def test_bytes_of_a_step(make_stack: MakeStack, show: Show, bytes_read: ByteCoun
 
 
 @pytest.mark.window
+@pytest.mark.slow
 def test_the_window_is_closed_while_a_plane_is_read(
     whole: xr.DataArray, monkeypatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -377,6 +382,7 @@ def test_the_window_is_closed_while_a_plane_is_read(
 
 
 @pytest.mark.window
+@pytest.mark.slow
 def test_a_dot_at_every_level_of_every_view(tmp_path: Path, show: Show) -> None:
     place, spacing, origin = (13, 21, 37), (50.0, 20.0, 10.0), (1000.0, 0.0, -5.0)
     views = show(brainxr.open(dotted(tmp_path / "a.zarr", place)), contrast_limits=(0, 1))
@@ -420,6 +426,7 @@ def check_dot(views, view, level, place, spacing, origin, point) -> None:
 
 
 @pytest.mark.window
+@pytest.mark.slow
 def test_layers_are_alike_in_all_views(whole: xr.DataArray, show: Show) -> None:
     views = show(whole)
     views[0].layers[0].contrast_limits = (100, 200)
@@ -449,6 +456,7 @@ def test_levels_of_a_layer_that_is_added_later(
 
 
 @pytest.mark.window
+@pytest.mark.slow
 def test_hidden_and_shown_again(tmp_path: Path, show: Show, reads: Reads) -> None:
     from napari_orthogonal_views.ortho_view_manager import _VIEWER_MANAGERS
 
@@ -470,6 +478,7 @@ def test_hidden_and_shown_again(tmp_path: Path, show: Show, reads: Reads) -> Non
 
 
 @pytest.mark.window
+@pytest.mark.slow
 def test_a_window_that_is_open_is_parted(whole: xr.DataArray) -> None:
     viewer = brainxr.view(whole, block=False)
     try:
@@ -487,6 +496,7 @@ def test_a_window_that_is_open_is_parted(whole: xr.DataArray) -> None:
 
 
 @pytest.mark.window
+@pytest.mark.slow
 def test_a_window_in_which_nothing_is_yet(tmp_path: Path) -> None:
     import napari
 
