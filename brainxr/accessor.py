@@ -72,7 +72,10 @@ class BrainAccessor:
         """
         from brainxr.viewing.viewer import view
 
-        return view(self._data, viewer, planes=planes, block=block, preview=preview, **layer_kwargs)
+        return view(
+            self._data, viewer, labels=labels, planes=planes, block=block, preview=preview,
+            **layer_kwargs,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         from brainxr.pictures.summary import describe

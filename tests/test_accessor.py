@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -64,3 +68,35 @@ def test_pictures_and_viewer_are_reached(vol: xr.DataArray) -> None:
     assert isinstance(vol.brain.plot_planes(at={"z": "0.2 mm"}), Figure)
     assert isinstance(vol.brain.montage("y", n=3), Figure)
     plt.close("all")
+
+
+VERBS = {
+    "view": "brainxr.viewing.viewer.view",
+    "plot": "brainxr.pictures.selection.plot",
+    "plot_planes": "brainxr.pictures.plot.plot_planes",
+    "montage": "brainxr.pictures.plot.montage",
+    "movie": "brainxr.pictures.movies.movie",
+    "screenshot": "brainxr.viewing.screenshots.screenshot",
+    "to_ome_zarr": "brainxr.writing.convert.to_ome_zarr",
+    "to_tiff": "brainxr.writing.tiffstack.to_tiff",
+    "to_nifti": "brainxr.writing.niftiwriter.to_nifti",
+    "build_levels": "brainxr.writing.convert.build_levels",
+}
+
+
+@pytest.mark.parametrize("name", list(VERBS))
+def test_every_argument_reaches_the_function(name: str, vol: xr.DataArray, monkeypatch) -> None:
+    module, _, function = VERBS[name].rpartition(".")
+    target = inspect.signature(getattr(importlib.import_module(module), function))
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(VERBS[name], lambda *a, **k: given.update(target.bind(*a, **k).arguments))
+    named = {
+        parameter: object()
+        for parameter, about in inspect.signature(getattr(vol.brain, name)).parameters.items()
+        if about.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+    getattr(vol.brain, name)(**named)
+    data, *_ = given
+    assert given.pop(data) is vol
+    assert given == named
+    assert set(named) == set(target.parameters) - {data, "layer_kwargs", "kwargs"}
