@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from brainxr.lazy.cost import Cost
     from brainxr.progress import Callback
-    from brainxr.stacks.slices import PathLike
     from brainxr.stores.ngff import Version
     from brainxr.viewing.viewer import Shown
     from brainxr.writing.pyramid import Method

@@ -38,18 +38,10 @@ def look_like_labels(sample: npt.NDArray[Any]) -> bool:
     sample : numpy.ndarray, shape (..., rows, columns)
         Some planes; they may be thinned out.
     """
-    wide = sample.dtype.kind in "iu" and sample.dtype.itemsize >= 4
-    return bool(wide and sample.size) and _in_regions(sample, MOST_IDS)
-
-
-def may_be_labels(sample: npt.NDArray[Any]) -> bool:
-    """True if integers have so few values that they may be labels."""
-    return bool(sample.dtype.kind in "iu" and sample.size) and _in_regions(sample, FEW_VALUES)
-
-
-def _in_regions(sample: npt.NDArray[Any], most: int) -> bool:
+    if sample.dtype.kind not in "iu" or sample.dtype.itemsize < 4:
+        return False
     ids = np.unique(sample)
-    if ids.size < 2 or ids.size > min(most, sample.size // 16):
+    if ids.size < 2 or ids.size > min(MOST_IDS, sample.size // 16):
         return False
     alike = [
         np.mean(np.take(sample, range(1, n), axis) == np.take(sample, range(n - 1), axis))

@@ -224,9 +224,7 @@ class UnitIndex(PandasIndex, metaclass=Lookalike):
     def _check_inside(self, name: Hashable, label: Any) -> None:
         """Refuse a label beyond the outer edges, to which some end would be the nearest."""
         values = self.index.to_numpy()
-        wanted = np.asarray(
-            label.values if isinstance(label, xr.DataArray | xr.Variable) else label
-        )
+        wanted = _array_of(label)
         if isinstance(label, slice) or values.size < 2 or not _are_numbers(values, wanted):
             return
         half = float(np.abs(np.diff(values)).max()) / 2 + self._noise()
@@ -236,9 +234,7 @@ class UnitIndex(PandasIndex, metaclass=Lookalike):
 
     def _not_found(self, name: Hashable, label: Any, tolerance: Any) -> str:
         values = self.index.to_numpy()
-        wanted = np.asarray(
-            label.values if isinstance(label, xr.DataArray | xr.Variable) else label
-        )
+        wanted = _array_of(label)
         if values.size == 0 or not _are_numbers(values, wanted) or wanted.size == 0:
             return f"There is no {label!r} along {name!r}, which has {values.size} positions."
         nearest = self._nearest(wanted)
@@ -331,6 +327,10 @@ def _in_unit(label: xr.DataArray | xr.Variable, units: str) -> Any:
     if own is None or label.dtype.kind not in "iuf" or own == units:
         return label.data
     return label.data * u.factor(own, to=units)
+
+
+def _array_of(label: Any) -> npt.NDArray[Any]:
+    return np.asarray(label.values if isinstance(label, xr.DataArray | xr.Variable) else label)
 
 
 def _are_numbers(*arrays: npt.NDArray[Any]) -> bool:

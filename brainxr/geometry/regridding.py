@@ -120,15 +120,18 @@ def to_unit(data: xr.DataArray, unit: str) -> xr.DataArray:
     for dim in [dim for dim in DIMS if dim in data.coords]:
         old = data[dim]
         factor = u.factor(u.length_unit(old, dim), to=name)
-        # by division where that is exact: 100 µm are 0.1 mm, and not 0.1000...01
-        values = old.values * factor if factor >= 1 else old.values / (1 / factor)
         attrs = {**old.attrs, "units": u.Unit(name)}
         if "spacing" in attrs:
-            spacing = float(attrs["spacing"])
-            attrs["spacing"] = spacing * factor if factor >= 1 else spacing / (1 / factor)
+            attrs["spacing"] = _times(float(attrs["spacing"]), factor)
+        values = _times(old.values, factor)
         data = data.assign_coords({dim: old.variable.to_base_variable().copy(data=values)})
         data[dim].attrs = attrs
     return with_unit_index(data, [dim for dim in DIMS if dim in data.dims])
+
+
+def _times(lengths: Any, factor: float) -> Any:
+    """Multiply by division where that is exact: 100 µm are 0.1 mm, and not 0.1000...01."""
+    return lengths * factor if factor >= 1 else lengths / (1 / factor)
 
 
 def volume(

@@ -16,6 +16,7 @@ from brainxr.errors import EmptyStackError, MissingExtraError, VolumeError, Volu
 from brainxr.files.annex import not_fetched
 from brainxr.geometry.grid import OFF_GRID_IN_VOXELS
 from brainxr.nifti.affine import OBLIQUE_IN_VOXELS, apart
+from brainxr.stacks.calls import lines_of
 from brainxr.stacks.slices import PathLike
 
 ENDINGS = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz", ".mgh", ".mgz")
@@ -268,11 +269,10 @@ def _nowhere(name: str) -> str:
     matches = sorted(glob.glob(name)) if glob.has_magic(name) else []
     if not matches:
         return f"There is no file {name!r}. Check its path."
-    calls = "\n".join(f"  brainxr.open({path!r})" for path in matches[:8])
-    more = f"\n  ... and {len(matches) - 8} more" if len(matches) > 8 else ""
+    calls = lines_of([(f"brainxr.open({path!r})", "") for path in matches])
     return (
         f"{name!r} is a pattern, and matches {len(matches)} files that are volumes by themselves. "
-        f"Open the one you mean, or each of them:\n{calls}{more}"
+        f"Open the one you mean, or each of them:\n{calls}"
     )
 
 

@@ -76,8 +76,8 @@ class Frames:
         canvas = Image.fromarray(frame)
         pen = ImageDraw.Draw(canvas)
         self._write(pen, (self.font.size // 2, self.font.size // 2), text, "lt")
-        self.draw_letters(pen, text)
-        self.draw_scale_bar(pen)
+        self._draw_letters(pen, text)
+        self._draw_scale_bar(pen)
         return np.asarray(canvas)
 
     def _picture(self, image: npt.NDArray[Any]) -> RGB:
@@ -108,7 +108,7 @@ class Frames:
         (width, height), (across, down) = self.frame_size, self.size
         return (width - across) // 2, (height - down) // 2
 
-    def draw_scale_bar(self, pen: ImageDraw.ImageDraw) -> None:
+    def _draw_scale_bar(self, pen: ImageDraw.ImageDraw) -> None:
         """A bar of a round length, up to a third of the plane, in its lower right corner."""
         pixels_per_mm = self.size[0] / self.plane.size[0]
         length = round_length(self.plane.size[0] / 3)
@@ -123,7 +123,7 @@ class Frames:
         middle = min(right - pixels / 2, self.frame_size[0] - self.font.getlength(label) / 2 - 2)
         self._write(pen, (middle, bottom - 2 * thick), label, "mb")
 
-    def draw_letters(self, pen: ImageDraw.ImageDraw, text: str) -> None:
+    def _draw_letters(self, pen: ImageDraw.ImageDraw, text: str) -> None:
         """What of a body lies at the edges of the plane, where it is known."""
         (left, top), (across, down), margin = self._corner, self.size, self.font.size // 2
         middle, right, bottom = left + across / 2, left + across, top + down

@@ -233,6 +233,16 @@ def _warn_of_millimetres(axis: PlaneAxis, what: str, number: float) -> None:
         )
 
 
+def without_thin_axes(data: xr.DataArray) -> xr.DataArray:
+    """The data without axes of one voxel, as long as two others remain."""
+    if not isinstance(data, xr.DataArray):
+        return data
+    for dim in [dim for dim in data.dims if data.sizes[dim] == 1]:
+        if data.ndim > 2:
+            data = data.isel({dim: 0})
+    return data
+
+
 def planes_through(
     volume: xr.DataArray, axes: Mapping[str, PlaneAxis], point: Mapping[str, int]
 ) -> list[CutPlane]:

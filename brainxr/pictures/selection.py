@@ -12,7 +12,14 @@ from brainxr.errors import GeometryError
 from brainxr.geometry import units as u
 from brainxr.geometry.grid import DIMS
 from brainxr.lazy.cost import refuse_too_big
-from brainxr.pictures.planes import CutPlane, axes_of, on_grid, planes_through, read_planes
+from brainxr.pictures.planes import (
+    CutPlane,
+    axes_of,
+    on_grid,
+    planes_through,
+    read_planes,
+    without_thin_axes,
+)
 from brainxr.pictures.plot import (
     HATCH,
     draw_letters,
@@ -85,7 +92,7 @@ def plot(
     >>> image.axes.get_title()
     'axial, z = 62 mm'
     """
-    data = _without_thin_axes(data)
+    data = without_thin_axes(data)
     if data.ndim == 0 or data.size == 0:
         found = "one value" if data.size else f"no voxel ({dict(data.sizes)})"
         raise GeometryError(f"There is {found} to draw. Select a line, a plane or a volume.")
@@ -101,16 +108,6 @@ def plot(
     if data.ndim == 1:
         return _draw_line(data, ax, vmin, vmax, kwargs)
     return _draw_plane(data, ax, colours, add_colorbar, scale_bar, kwargs)
-
-
-def _without_thin_axes(data: xr.DataArray) -> xr.DataArray:
-    """The data without axes of one voxel, as long as two others remain."""
-    if not isinstance(data, xr.DataArray):
-        return data
-    for dim in [dim for dim in data.dims if data.sizes[dim] == 1]:
-        if data.ndim > 2:
-            data = data.isel({dim: 0})
-    return data
 
 
 # --- a plane ----------------------------------------------------------------------

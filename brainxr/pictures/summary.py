@@ -19,7 +19,14 @@ from brainxr.geometry.orientation import way_of
 from brainxr.html import table_html
 from brainxr.lazy.cost import cost, show_bytes
 from brainxr.lazy.unloaded import stack_of
-from brainxr.pictures.planes import CutPlane, axes_of, on_grid, planes_through, read_planes
+from brainxr.pictures.planes import (
+    CutPlane,
+    axes_of,
+    on_grid,
+    planes_through,
+    read_planes,
+    without_thin_axes,
+)
 
 # Columns of the text, and pixels of the longest side of a small plane.
 WIDTH = 80
@@ -130,8 +137,7 @@ def _picture(data: xr.DataArray) -> tuple[str, str]:
 
 
 def _small_planes(data: xr.DataArray) -> list[CutPlane]:
-    for dim in [dim for dim in data.dims if data.sizes[dim] == 1 and data.ndim > 2]:
-        data = data.isel({dim: 0})
+    data = without_thin_axes(data)
     axes = axes_of(data)
     middle = {dim: data.sizes[dim] // 2 for dim in axes}
     planes = planes_through(data, axes, middle)

@@ -104,7 +104,7 @@ def is_kind(names: Sequence[str], everything: Sequence[str]) -> bool:
 
 
 def lines_of(calls: Sequence[tuple[str, str]], total: int = 0) -> str:
-    """Write calls to paste, a line each, with what they open behind them.
+    """Write calls to paste, a line each, with what they open behind them, where that is told.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def lines_of(calls: Sequence[tuple[str, str]], total: int = 0) -> str:
     total : int
         How many there are, where `calls` are only the first of them.
     """
-    lines = [f"  {call}  # {comment}" for call, comment in calls[:MOST_CALLS]]
+    lines = [f"  {call}  # {comment}".removesuffix("  # ") for call, comment in calls[:MOST_CALLS]]
     more = max(total, len(calls)) - MOST_CALLS
     return "\n".join(lines) + (f"\n  ... and {more} more" if more > 0 else "")
 

@@ -25,6 +25,7 @@ from brainxr.errors import (
 )
 from brainxr.files.openfile import open_file
 from brainxr.geometry.extra_dims import places
+from brainxr.stacks.calls import folder_calls
 from brainxr.stacks.locate import find_files
 from brainxr.stacks.ome import OmeImage, OmePlane, companion_of
 from brainxr.stacks.pages import PageChoice, check_alone
@@ -306,12 +307,13 @@ def _check_folder(files: SliceFiles, header: Header) -> None:
         raise StackError(
             f"The metadata of {files.path(0)!r} declare {declared} images, and {files.folder!r} "
             f"has {len(files)} slices. Restore the others, or say that these are all by a pattern: "
-            f"brainxr.open({os.path.join(files.folder, '*' + _ending(files))!r})."
+            f"{_call_by_pattern(files)}."
         )
 
 
-def _ending(files: SliceFiles) -> str:
-    return os.path.splitext(files.names[0])[1]
+def _call_by_pattern(files: SliceFiles) -> str:
+    pattern = "*" + os.path.splitext(files.names[0])[1]
+    return f"brainxr.open({folder_calls(files.folder).part_of(pattern)})"
 
 
 def _check_listed(files: SliceFiles, image: OmeImage) -> None:
@@ -320,7 +322,6 @@ def _check_listed(files: SliceFiles, image: OmeImage) -> None:
     others = [name for name in files.names if name not in set(listed)]
     if len(absent) <= len(files.missing) and not others and _in_same_order(files, listed):
         return
-    pattern = os.path.join(files.folder, "*" + _ending(files))
     what = (
         f"{len(absent)} are missing: {shortlist(absent)}"
         if absent
@@ -331,7 +332,7 @@ def _check_listed(files: SliceFiles, image: OmeImage) -> None:
     raise StackError(
         f"The OME-XML of {files.path(0)!r} lists {len(listed)} files, and {files.folder!r} has "
         f"{len(files)}; {what}. Open the listed ones, brainxr.open({files.path(0)!r}), or all by "
-        f"the numbers in their names, brainxr.open({pattern!r})."
+        f"the numbers in their names, {_call_by_pattern(files)}."
     )
 
 

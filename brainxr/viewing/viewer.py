@@ -118,18 +118,17 @@ def view(
     """
     is_new = viewer is None
     said = labels if isinstance(labels, bool) else None
-    (first, *others), regions = _each(data), [] if isinstance(labels, bool) else _each(labels)
-    named = {**layer_kwargs, **_name_of(first)}
+    regions = [] if isinstance(labels, bool) else _each(labels)
+    layers = [(one, said, {**layer_kwargs, **_name_of(one)}) for one in _each(data)]
+    layers += [(one, True, _name_of(one)) for one in regions]
+    (first, _, named), *others = layers
     if viewer is None:
         viewer = open_window(first.data, preview=preview, as_labels=said, **named)
     else:
         add_layer(viewer, first.data, preview=preview, as_labels=said, **named)
     try:
-        for one in others:
-            named = {**layer_kwargs, **_name_of(one)}
-            add_layer(viewer, one.data, preview=preview, as_labels=said, **named)
-        for one in regions:
-            add_layer(viewer, one.data, preview=preview, as_labels=True, **_name_of(one))
+        for one, as_labels, named in others:
+            add_layer(viewer, one.data, preview=preview, as_labels=as_labels, **named)
     except BaseException:
         if is_new:
             viewer.close()

@@ -109,16 +109,8 @@ def to_ome_zarr(
     >>> brainxr.open(store).equals(vol)
     True
     """
-    chosen = chosen_method(data, method)
     options = Options(
-        version,
-        levels,
-        chosen,
-        method is None and chosen == "mean",
-        chunks,
-        shards,
-        codec,
-        memory,
+        version, levels, chosen_method(data, method), method is None, chunks, shards, codec, memory
     )
     there = Location.of(path, storage_options)
     store = Unfinished(there.path) if there.is_local else RemoteStore(there.path, there.options)
@@ -175,10 +167,7 @@ def build_levels(
         Unfinished(str(target)).tidy_up()  # what a kill after the last rename left
         return target
     chosen = chosen_method(data, method)
-    options = Options(
-        "0.5", levels, chosen, method is None and chosen == "mean", None, None, codec, memory,
-        first=1,
-    )  # fmt: skip
+    options = Options("0.5", levels, chosen, method is None, None, None, codec, memory, first=1)
     marks = mark(stack.source, VoxelGrid.of(data).spacing)
     extra = Extra(provenance=marks | provenance(data, chosen), every_shard=True)
     pyramid = Pyramid.of(data, options, extra)

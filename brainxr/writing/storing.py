@@ -177,8 +177,9 @@ class Pyramid:
             files |= {f"{number}/{name}": content for name, content in described.items()}
         samples = [note.sample.ravel() for note in store.finished().values()]
         limits = contrast_limits(np.concatenate(samples))
-        if self.options.is_guessed and len(self.blocking.levels) > 1:
-            _warn_of_labels([note.sample for note in store.finished().values()])
+        averages = self.options.method == "mean" and len(self.blocking.levels) > 1
+        if averages and self.options.is_guessed:
+            _warn_of_labels(np.concatenate(samples))
         image = replace(self.image, channels=(Channel(self.image.name or "0", limits),))
         attributes = to_attributes(image, self.packing.dtype)
         for name, content in (files | group_files(image.version, attributes)).items():
@@ -190,8 +191,8 @@ def chosen_method(data: xr.DataArray, method: Method | None) -> Method:
     return method or ("mode" if are_labels(data) else "mean")
 
 
-def _warn_of_labels(samples: Sequence[npt.NDArray[Any]]) -> None:
-    values = np.unique(np.concatenate([sample.ravel() for sample in samples]))
+def _warn_of_labels(sample: npt.NDArray[Any]) -> None:
+    values = np.unique(sample)
     if values.dtype.kind in "iu" and 2 < values.size <= FEW_VALUES:
         warn(
             f"The volume has {values.size} values in the sample ({shortlist(values.tolist())}), "
