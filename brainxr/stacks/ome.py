@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import NamedTuple, Self
 from xml.etree import ElementTree
 
 # Planes of an image that is believed.
@@ -45,7 +45,7 @@ class OmeImage:
     @classmethod
     def of(cls, xml: str | None) -> Self | None:
         """Parse OME-XML; None where it is damaged, or describes no image of sound sizes."""
-        return None if xml is None else _parse(xml)  # type: ignore[return-value]
+        return None if xml is None else _parse(xml).image  # type: ignore[return-value]
 
     @property
     def other_files(self) -> tuple[str, ...]:
@@ -56,30 +56,46 @@ class OmeImage:
 
 def companion_of(xml: str | None) -> str | None:
     """Name of the file that has the metadata of a set, which its slices do not repeat."""
-    root = None if xml is None else _root(xml)
-    binary = None if root is None else root.find("{*}BinaryOnly")
-    return None if binary is None else binary.get("MetadataFile")
+    return None if xml is None else _parse(xml).companion
 
 
 def declared_planes(xml: str) -> int:
     """Planes of the largest image that OME-XML declares; 0 where it is damaged."""
-    root = _root(xml)
-    counts = [0]
-    for pixels in () if root is None else root.iterfind(".//{*}Pixels"):
-        try:
-            sizes = [int(pixels.get(f"Size{dim}", "1")) for dim in "ZCT"]
-        except ValueError:
-            continue
-        counts.append(math.prod(max(0, size) for size in sizes))
-    return max(counts)
+    return _parse(xml).planes
+
+
+class _Parsed(NamedTuple):
+    """What is asked of one text: it may have 20 MB, which take a second to parse."""
+
+    image: OmeImage | None = None
+    companion: str | None = None
+    planes: int = 0
 
 
 @lru_cache(maxsize=4)
-def _parse(xml: str) -> OmeImage | None:
-    root = _root(xml)
-    pixels = None if root is None else root.find(".//{*}Pixels")
-    if pixels is None:
-        return None
+def _parse(xml: str) -> _Parsed:
+    try:
+        root = ElementTree.fromstring(xml)
+    except (ElementTree.ParseError, ValueError):
+        return _Parsed()
+    binary = root.find("{*}BinaryOnly")
+    every = list(root.iterfind(".//{*}Pixels"))
+    return _Parsed(
+        _image_of(every[0]) if every else None,
+        None if binary is None else binary.get("MetadataFile"),
+        max(map(_count_planes, every), default=0),
+    )
+
+
+def _count_planes(pixels: ElementTree.Element) -> int:
+    try:
+        sizes = [int(pixels.get(f"Size{dim}", "1")) for dim in "ZCT"]
+    except ValueError:
+        return 0
+    return math.prod(max(0, size) for size in sizes)
+
+
+def _image_of(pixels: ElementTree.Element) -> OmeImage | None:
     try:
         sizes = {dim: int(pixels.get(f"Size{dim.upper()}", "1")) for dim in "zct"}
         if min(sizes.values()) < 1 or math.prod(sizes.values()) > MOST_PLANES:
@@ -91,13 +107,6 @@ def _parse(xml: str) -> OmeImage | None:
     channels = tuple(name for name in names if name) if all(names) else ()
     ordered = {key: planes[key] for key in sorted(planes)}
     return OmeImage(sizes, channels, ordered)
-
-
-def _root(xml: str) -> ElementTree.Element | None:
-    try:
-        return ElementTree.fromstring(xml)
-    except (ElementTree.ParseError, ValueError):
-        return None
 
 
 def _planes(
