@@ -9,10 +9,10 @@ import xarray as xr
 
 from brainxr.find import find_volume
 from brainxr.geometry.extra_dims import At
+from brainxr.geometry.grid import SpacingLike
 from brainxr.lazy.volume import NAME, Volume
 from brainxr.stacks.positions import Positions
 from brainxr.stacks.slices import PathLike
-from brainxr.stacks.spacing import SpacingLike
 from brainxr.stacks.stack import Missing, Plane
 from brainxr.stores.omezarr import find_image
 

@@ -11,12 +11,12 @@ from xarray.backends import BackendEntrypoint
 
 from brainxr.find import find_volume
 from brainxr.geometry.extra_dims import At
+from brainxr.geometry.grid import SpacingLike
 from brainxr.lazy.unloaded import lazy
 from brainxr.lazy.volume import NAME
 from brainxr.nifti.header import is_nifti
 from brainxr.stacks.positions import Positions
 from brainxr.stacks.slices import PathLike, is_slice_name
-from brainxr.stacks.spacing import SpacingLike
 from brainxr.stacks.stack import Missing, Plane
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from brainxr.errors import EmptyStackError, StackError, StoreError, VolumeError
 from brainxr.files.urls import is_url, shown
 from brainxr.geometry.extra_dims import At
+from brainxr.geometry.grid import SpacingLike
 from brainxr.lazy.volume import Volume
 from brainxr.nifti.header import is_nifti
 from brainxr.nifti.niftivolume import find_nifti
 from brainxr.stacks.farslices import may_be_slices
 from brainxr.stacks.positions import Positions
 from brainxr.stacks.slices import PathLike
-from brainxr.stacks.spacing import SpacingLike
 from brainxr.stacks.stack import Missing, Plane, find_stack
 from brainxr.stores.datasetvolume import find_dataset, has_volume, is_netcdf
 from brainxr.stores.ngff import NoImageError

@@ -126,8 +126,8 @@ def test_a_volume_of_any_array() -> None:
     [
         ({}, r"spacing along z, y, x is not known.*brainxr\.volume\(array, spacing="),
         ({"spacing": {"z": 1, "y": 2}}, "spacing along x is not known"),
-        ({"spacing": 0}, "A spacing is more than zero"),
-        ({"spacing": {"w": 1}}, "spacing has the axis 'w'; use those of the array, z, y, x"),
+        ({"spacing": 0}, r"spacing\['z'\] is 0 µm; a distance is more than zero"),
+        ({"spacing": {"w": 1}}, "spacing has the axis 'w'; the axes are z, y and x, for ex"),
         ({"spacing": "5 kg"}, "spacing"),
         ({"like": brainxr.volume(np.zeros((2, 3, 5)), spacing=1)}, "4 voxels along 'x', .* has 5"),
     ],

@@ -8,9 +8,9 @@ reversal or a stride can't leave a stale second copy behind.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,11 @@ from brainxr.geometry import units as u
 from brainxr.geometry.index import UnitIndex
 
 DIMS = ("z", "y", "x")
+
+SpacingLike: TypeAlias = "u.Length | Mapping[str, u.Length]"
+
+# What messages show as lengths to pass.
+_EXAMPLE = {"z": "'50 µm'", "y": "25", "x": "25"}
 
 # Positions further than this from the grid, in voxels, are not on it.
 OFF_GRID_IN_VOXELS = 1e-3
@@ -182,6 +187,52 @@ class Lattice:
                 f"{int(self.k[-1]) + 1 - self.k.size} positions are missing along {name!r}. Open "
                 "the stack with missing='fill', or select a part without gaps."
             )
+
+
+def per_axis(
+    argument: SpacingLike | None, what: str, *, positive: bool = False,
+    dims: Sequence[str] = DIMS,
+) -> dict[str, float]:  # fmt: skip
+    """Lengths keyed by axis, in µm; a single length is for all axes.
+
+    Parameters
+    ----------
+    argument : length or mapping of str to length, optional
+    what : str
+        Name of the argument, for the message of an error.
+    positive : bool
+        Refuse zero and less.
+    dims : sequence of str
+        The axes that there are.
+
+    Raises
+    ------
+    GeometryError
+        For an axis that is none of these, or a length that is no length.
+    """
+    if argument is None:
+        return {}
+    mapping = argument if isinstance(argument, Mapping) else dict.fromkeys(dims, argument)
+    unknown = [dim for dim in mapping if dim not in dims]
+    if unknown:
+        *others, last = dims
+        axes = f"{', '.join(others)} and {last}" if others else last
+        example = ", ".join(f"{dim!r}: {_EXAMPLE[dim]}" for dim in dims)
+        raise GeometryError(
+            f"{what} has the axis {unknown[0]!r}; the axes are {axes}, for example "
+            f"{what}={{{example}}}. Use these names."
+        )
+    if isinstance(argument, list | tuple):
+        values = ", ".join(f"{dim!r}: ..." for dim in dims)
+        raise GeometryError(
+            f"{what}={argument!r} doesn't say which value is for which axis. Write "
+            f"{what}={{{values}}}."
+        )
+    lengths = {dim: u.to_micrometers(value, f"{what}[{dim!r}]") for dim, value in mapping.items()}
+    for dim, value in lengths.items():
+        if positive and value <= 0:
+            raise GeometryError(f"{what}[{dim!r}] is {value:g} µm; a distance is more than zero.")
+    return lengths
 
 
 def spatial_dims(data: xr.DataArray) -> list[str]:

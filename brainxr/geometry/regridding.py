@@ -16,7 +16,7 @@ import xarray as xr
 
 from brainxr.errors import GeometryError, PositionError
 from brainxr.geometry import units as u
-from brainxr.geometry.grid import DIMS, Lattice, VoxelGrid
+from brainxr.geometry.grid import DIMS, Lattice, SpacingLike, VoxelGrid, per_axis
 from brainxr.geometry.index import UnitIndex
 
 Boundary: TypeAlias = Literal["exact", "trim", "pad"]
@@ -135,9 +135,8 @@ def _times(lengths: Any, factor: float) -> Any:
 
 
 def volume(
-    array: Any, *, spacing: u.Length | Mapping[str, u.Length] | None = None,
-    origin: u.Length | Mapping[str, u.Length] = 0, like: xr.DataArray | None = None,
-    dims: tuple[str, ...] | None = None, name: str | None = None,
+    array: Any, *, spacing: SpacingLike | None = None, origin: SpacingLike = 0,
+    like: xr.DataArray | None = None, dims: tuple[str, ...] | None = None, name: str | None = None,
 ) -> xr.DataArray:  # fmt: skip
     """Make a volume of any array: axes z, y and x with positions in µm.
 
@@ -182,17 +181,13 @@ def volume(
     spatial = [str(dim) for dim in data.dims if dim in DIMS]
     if like is not None:
         return _like(data, like, spatial)
-    steps, first = _by_axis(spacing, spatial, "spacing"), _by_axis(origin, spatial, "origin")
+    steps = per_axis(spacing, "spacing", positive=True, dims=spatial or DIMS)
+    first = per_axis(origin, "origin", dims=spatial or DIMS)
     lacking = [dim for dim in spatial if dim not in steps]
     if lacking or not spatial:
         raise GeometryError(
             f"The spacing along {', '.join(lacking) or 'z, y or x'} is not known. Pass it, for "
             "example brainxr.volume(array, spacing={'z': '100 µm', 'y': 25, 'x': 25})."
-        )
-    wrong = {dim: step for dim, step in steps.items() if step <= 0}
-    if wrong:
-        raise GeometryError(
-            f"A spacing is more than zero; found {wrong} µm. Pass distances of voxel centres."
         )
     grid = VoxelGrid(
         {dim: data.sizes[dim] for dim in spatial}, steps,
@@ -209,18 +204,6 @@ def _dims(array: Any, dims: tuple[str, ...] | None) -> tuple[str, ...]:
             "brainxr.volume(array, dims=('c', 'z', 'y', 'x'), spacing=...)."
         )
     return DIMS[len(DIMS) - ndim :] if dims is None else dims
-
-
-def _by_axis(lengths: Any, dims: list[str], what: str) -> dict[str, float]:
-    if lengths is None:
-        return {}
-    mapping = lengths if isinstance(lengths, Mapping) else dict.fromkeys(dims, lengths)
-    unknown = [dim for dim in mapping if dim not in dims]
-    if unknown:
-        raise GeometryError(
-            f"{what} has the axis {unknown[0]!r}; use those of the array, {', '.join(dims)}."
-        )
-    return {dim: u.to_micrometers(value, f"{what}[{dim!r}]") for dim, value in mapping.items()}
 
 
 def _like(data: xr.DataArray, like: xr.DataArray, spatial: list[str]) -> xr.DataArray:

@@ -25,7 +25,7 @@ from brainxr.errors import (
 from brainxr.files.unpacked import has_index
 from brainxr.geometry import units as u
 from brainxr.geometry.extra_dims import At, places
-from brainxr.geometry.grid import DIMS, VoxelGrid
+from brainxr.geometry.grid import DIMS, SpacingLike, VoxelGrid, per_axis
 from brainxr.geometry.orientation import GROWS, ROTATION
 from brainxr.labelling import KIND, LABELS
 from brainxr.lazy.lazyarray import StackArray
@@ -34,7 +34,6 @@ from brainxr.nifti.affine import Placement, apart
 from brainxr.nifti.header import NiftiHeader, read_nifti_header
 from brainxr.nifti.niftisource import NiftiSource
 from brainxr.stacks.slices import PathLike
-from brainxr.stacks.spacing import SpacingLike, per_axis
 
 # The first is the fastest in the file; those after the third are NIfTI's own names.
 OTHERS = ("t", "u", "v", "w")

@@ -16,11 +16,9 @@ from xml.etree import ElementTree
 
 from brainxr.errors import GeometryError, LengthError, SpacingWarning, warn
 from brainxr.geometry import units as u
-from brainxr.geometry.grid import DIMS
+from brainxr.geometry.grid import DIMS, SpacingLike, per_axis
 from brainxr.stacks.name_lengths import NameLength, lengths_in_names
 from brainxr.stacks.tiff import FileFacts
-
-SpacingLike: TypeAlias = "u.Length | Mapping[str, u.Length]"
 
 DEFAULT_MICROMETERS = 100.0
 
@@ -132,37 +130,6 @@ def find_spacing(
     rules |= dict.fromkeys(rest, "default")
     _warn_of_guesses(hints, rest)
     return Spacing({dim: values[dim] for dim in DIMS}, {dim: rules[dim] for dim in DIMS})
-
-
-def per_axis(
-    argument: SpacingLike | None, what: str, *, positive: bool = False
-) -> dict[str, float]:
-    """Lengths keyed by axis, in µm; a single length is for all three axes.
-
-    Raises
-    ------
-    GeometryError
-        For an axis that is none of z, y, x, or a length that is no length.
-    """
-    if argument is None:
-        return {}
-    mapping = argument if isinstance(argument, Mapping) else dict.fromkeys(DIMS, argument)
-    unknown = [dim for dim in mapping if dim not in DIMS]
-    if unknown:
-        raise GeometryError(
-            f"{what} has the axis {unknown[0]!r}; the axes are z, y and x, for example "
-            f"{what}={{'z': '50 µm', 'y': 25, 'x': 25}}."
-        )
-    if isinstance(argument, list | tuple):
-        raise GeometryError(
-            f"{what}={argument!r} doesn't say which value is for which axis. Write "
-            f"{what}={{'z': ..., 'y': ..., 'x': ...}}."
-        )
-    lengths = {dim: u.to_micrometers(value, f"{what}[{dim!r}]") for dim, value in mapping.items()}
-    for dim, value in lengths.items():
-        if positive and value <= 0:
-            raise GeometryError(f"{what}[{dim!r}] is {value:g} µm; a distance is more than zero.")
-    return lengths
 
 
 def _from_file(facts: FileFacts, axes: tuple[str, ...]) -> tuple[dict[str, float], str]:

@@ -27,7 +27,7 @@ from brainxr.errors import (
     warn,
 )
 from brainxr.geometry.extra_dims import At
-from brainxr.geometry.grid import DIMS, OFF_GRID_IN_VOXELS, VoxelGrid
+from brainxr.geometry.grid import DIMS, OFF_GRID_IN_VOXELS, SpacingLike, VoxelGrid, per_axis
 from brainxr.geometry.index import UnitIndex
 from brainxr.geometry.units import MICROMETER, show_micrometers
 from brainxr.lazy.concatenated import ConcatenatedSource
@@ -43,7 +43,7 @@ from brainxr.stacks.positions import Naming, Positions, place_pages
 from brainxr.stacks.provenance import FILES, FileTable
 from brainxr.stacks.readings import number_argument
 from brainxr.stacks.slices import PathLike, SliceFiles
-from brainxr.stacks.spacing import Placed, Spacing, SpacingLike, find_spacing, per_axis
+from brainxr.stacks.spacing import Placed, Spacing, find_spacing
 from brainxr.stacks.stacksource import StackSource
 from brainxr.stacks.tables import is_list_file
 from brainxr.stacks.tiff import FileFacts, Header, parse_header

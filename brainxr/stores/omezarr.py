@@ -24,12 +24,11 @@ from brainxr.errors import (
 )
 from brainxr.geometry import units as u
 from brainxr.geometry.extra_dims import At, places
-from brainxr.geometry.grid import OFF_GRID_IN_VOXELS, VoxelGrid
+from brainxr.geometry.grid import OFF_GRID_IN_VOXELS, SpacingLike, VoxelGrid, per_axis
 from brainxr.labelling import KIND, LABELS
 from brainxr.lazy.lazyarray import PlacedArray, StackArray
 from brainxr.lazy.volume import NAME, Volume
 from brainxr.stacks.slices import PathLike
-from brainxr.stacks.spacing import SpacingLike, per_axis
 from brainxr.stores.chunks import ChunkLayout
 from brainxr.stores.extras import Extra
 from brainxr.stores.ngff import Image, Level, from_attributes
